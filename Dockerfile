@@ -24,5 +24,5 @@ EXPOSE 5000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:5000/readyz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node is process 1 and receives the signals. Arguments after the image name in `docker run` replace CMD.
-ENTRYPOINT ["node", "/app/dist/src/command/cli.js", "serve", "--host", "0.0.0.0", "--port", "5000", "--data", "/data"]
+ENTRYPOINT ["node", "/app/dist/command/cli.js", "serve", "--host", "0.0.0.0", "--port", "5000", "--data", "/data"]
 CMD ["--config", "/etc/artifactapi/config.yaml"]

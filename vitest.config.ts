@@ -11,11 +11,25 @@ const alone = [
   'test/storage/files/windows-files.test.ts',
 ];
 
+/** Whole registries, whole folders, and what takes many rounds: `npm run test:integration`. */
+const integration = [
+  'test/integration/**/*.test.ts',
+  'test/regressions/**/*.test.ts',
+  'test/adapters/**/*.test.ts',
+  'test/fuzz/**/*.test.ts',
+  'test/**/*.property.test.ts',
+  'test/repositories/migration/**/*.test.ts',
+  'test/storage/backup/**/*.test.ts',
+  'test/storage/copy/**/*.test.ts',
+  'test/drivers/timed-stores.test.ts',
+  'test/command/client/same-answers.test.ts',
+];
+
 /** These start the command, the examples and other programs: `npm run test:system`. */
 const system = ['test/system/**/*.test.ts'];
 
-/** Runs by itself: `npm run faults`. */
-const faults = ['test/faults/**'];
+/** These run by themselves: `npm run faults`, `test:postgres`, `test:s3`. */
+const faults = ['test/faults/**', 'test/postgres/**', 'test/s3/**'];
 
 export default defineConfig({
   resolve: {
@@ -31,14 +45,22 @@ export default defineConfig({
     maxWorkers: availableParallelism() + 1,
     setupFiles: ['test/support/equal-bytes.ts'],
     // A busy machine may take many times as long as a quiet one. Only what hangs takes as long as this.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    expect: { poll: { timeout: 20_000 } },
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 60_000 } },
     dangerouslyIgnoreUnhandledErrors: false,
     // CI measures it. Code that runs in child processes and worker threads does not count.
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts', 'adapters/*.ts'],
+      // Measured with a server only: `npm run test:postgres`, `npm run test:s3`.
+      exclude: [
+        'src/storage/postgres/**',
+        'src/storage/s3/**',
+        'src/storage/bucket-stores.ts',
+        'src/composition/stores/open-bucket.ts',
+        'src/command/migrate-command.ts',
+      ],
       reporter: ['text-summary'],
       reportOnFailure: true,
       thresholds: { lines: 95.5, branches: 89.5 },
@@ -50,20 +72,13 @@ export default defineConfig({
         test: {
           name: 'shared',
           include: ['test/**/*.test.ts'],
-          exclude: [...alone, ...system, ...faults],
+          exclude: [...alone, ...integration, ...system, ...faults],
           isolate: false,
         },
       },
       { extends: true, test: { name: 'alone', include: alone } },
-      {
-        extends: true,
-        test: {
-          name: 'system',
-          include: system,
-          isolate: false,
-          globalSetup: ['test/support/servers/bundle-command.ts'],
-        },
-      },
+      { extends: true, test: { name: 'integration', include: integration, isolate: false } },
+      { extends: true, test: { name: 'system', include: system, isolate: false } },
     ],
   },
 });

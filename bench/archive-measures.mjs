@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { warmMemory } from './workspace.mjs';
+import { recyclePages, warmMemory } from './workspace.mjs';
 
 /** @typedef {import('./measures.mjs').Measure} Measure */
 
@@ -43,6 +43,7 @@ function importMeasure(name, title, way) {
       };
       await run([warmSource]);
       const bytes = sources.reduce((sum, { size }) => sum + size, 0);
+      await recyclePages(sources.map(({ path }) => path));
       await warmMemory(workspace, bytes);
       const cpuBefore = await server.cpuSeconds();
       const { seconds } = await run(sources);

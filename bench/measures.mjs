@@ -1,7 +1,7 @@
 /** Measures of registries. The others are in cache-measures.mjs, archive-measures.mjs and sidecar-measures.mjs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
-import { warmMemory } from './workspace.mjs';
+import { recyclePages, warmMemory } from './workspace.mjs';
 import { archiveMeasures } from './archive-measures.mjs';
 import { cacheMeasures } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
@@ -140,6 +140,7 @@ function push(name, title, connections, upload) {
       const files = sources.slice(0, connections).flatMap(({ path, digest }) => [path, digest]);
       const options = { connections, requests: 1, upload };
       await runLoad(drain, 'push', server, options, [`${prefix}bench/warm`, warmSource.path, warmSource.digest]);
+      await recyclePages(sources.slice(0, connections).map(({ path }) => path));
       await warmMemory(workspace, connections * (sources[0]?.size ?? 0));
       return byBytes(await runLoad(drain, 'push', server, options, [`${prefix}bench/push`, ...files]));
     },
@@ -165,6 +166,7 @@ function images(name, title, connections) {
     run: async ({ drain, server, prefix, options: { seconds, warmSeconds } }) => {
       const upload = /** @type {const} */ ('chunked');
       await runLoad(drain, 'images', server, { connections, seconds: warmSeconds, upload }, [`${prefix}bench/warm`]);
+      await recyclePages();
       return byCount(
         await runLoad(drain, 'images', server, { connections, seconds, upload }, [`${prefix}bench/images`]),
       );

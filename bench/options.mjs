@@ -33,7 +33,7 @@ export const usage = `npm run bench -- [options]
   --seconds S      how long a measure of requests runs (${full.seconds})
   --only NAMES     only measures whose name contains one of these: --only pull,images-w1
   --without PEERS  skip these peers: debian, distribution3
-  --server PATH    the program to measure (dist/src/command/cli.js); it gets the arguments of "artifactapi serve"
+  --server PATH    the program to measure (dist/command/cli.js); it gets the arguments of "artifactapi serve"
   --before PATH    also measure an earlier build of the program, as one more peer
   --folder PATH    the folder for temporary data (the system's temporary folder)
   --gates          exit with status 1 if a gate fails or was not measured
@@ -55,7 +55,7 @@ export function readOptions(args) {
       seconds: { type: 'string' },
       only: { type: 'string', default: '' },
       without: { type: 'string', default: '' },
-      server: { type: 'string', default: 'dist/src/command/cli.js' },
+      server: { type: 'string', default: 'dist/command/cli.js' },
       before: { type: 'string' },
       folder: { type: 'string' },
       gates: { type: 'boolean', default: false },

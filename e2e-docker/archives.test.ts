@@ -14,7 +14,7 @@ import { RegistryHttp } from './support/registry-http.js';
 import { openTestBed } from './support/test-bed.js';
 import type { TestBed } from './support/test-bed.js';
 
-const command = `${process.execPath} ${join(projectRoot, 'dist/src/command/cli.js')}`;
+const command = `${process.execPath} ${join(projectRoot, 'dist/command/cli.js')}`;
 
 /** The parts of the answer to an import that these tests check. */
 interface Report {

@@ -94,9 +94,9 @@ describeClient("Debian's docker-registry as upstream", ['docker-registry'], () =
   });
 });
 
-/** Waits until the circuit breaker lets a probe through. */
+/** Waits until the circuit breaker lets a probe through, which takes 10 s, or longer after a probe that failed. */
 async function waitUntilFresh(mirror: RegistryHttp): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 900; attempt++) {
     const answer = await mirror.send('/v2/hub/team/app/manifests/1', tag);
     if (header(answer, 'x-cache') !== 'stale') return;
     await sleep(100);

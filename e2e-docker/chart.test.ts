@@ -38,12 +38,28 @@ describeClient('the Helm chart', ['helm'], () => {
     await expect(await render(values)).toMatchFileSnapshot(join(stored, `${values}.rendered.yaml`));
   });
 
+  test('refuses a ServiceMonitor without the account of Prometheus', async () => {
+    const rendered = helm('template', 'default', 'registry', '--set', 'serviceMonitor.enabled=true');
+    await expect(rendered).rejects.toThrow('serviceMonitor.existingSecret is required');
+  });
+
+  test('scrapes the port of server.metrics without an account', async () => {
+    const flags = ['serviceMonitor.enabled=true', 'serviceMonitor.port=5001'].flatMap((each) => ['--set', each]);
+    const objects = parseAllDocuments(await helm('template', 'default', 'registry', ...flags));
+    const specs = objects.map((each) => each.toJS() as MonitoredObject);
+    expect(specs.find(({ kind }) => kind === 'ServiceMonitor')?.spec.endpoints).toEqual([
+      { targetPort: 'metrics', path: '/metrics', interval: '30s' },
+    ]);
+    const [container] = specs.find(({ kind }) => kind === 'StatefulSet')?.spec.template?.spec.containers ?? [];
+    expect(container?.ports).toContainEqual({ name: 'metrics', containerPort: 5001 });
+  });
+
   test.each(['default', 'ingress'])('check-config accepts the configuration of the values %s', async (values) => {
     const objects = parseAllDocuments(await render(values)).map((document) => document.toJS() as KubernetesObject);
     const text = objects.find(({ kind }) => kind === 'Secret')?.stringData?.['config.yaml'] ?? '';
     const file = join(folder, `${values}.yaml`);
     await writeFile(file, text.replace('/etc/artifactapi-secrets', folder));
-    const command = [join(projectRoot, 'dist/src/command/cli.js'), 'check-config', file];
+    const command = [join(projectRoot, 'dist/command/cli.js'), 'check-config', file];
     const flags = ['--host', '0.0.0.0', '--port', '5000', '--data', join(folder, 'data')];
     const { stdout } = await run(process.execPath, [...command, ...flags], {
       env: { ...process.env, HUB_PASSWORD: 'secret' },
@@ -51,6 +67,14 @@ describeClient('the Helm chart', ['helm'], () => {
     expect(stdout).toContain('no problems');
   });
 });
+
+interface MonitoredObject {
+  readonly kind: string;
+  readonly spec: {
+    readonly endpoints?: readonly unknown[];
+    readonly template?: { readonly spec: { readonly containers: readonly { readonly ports: readonly unknown[] }[] } };
+  };
+}
 
 interface KubernetesObject {
   readonly kind: string;

@@ -10,6 +10,8 @@ cd "$(dirname "$0")/.."
 suite=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 results=$PWD/artifacts/conformance
 limit_seconds=150
+# With CONFORMANCE_REGISTRY, the repository to use.
+repository=${CONFORMANCE_REPOSITORY:-local}
 
 PATH=$PATH:/usr/local/go/bin
 if ! command -v go >/dev/null; then
@@ -34,7 +36,7 @@ trap 'exit 130' INT TERM
 # their blobs (OCI_DATA_SPARSE), which a repository accepts only with `sparse: true`.
 start_server() {
   printf '%s\n' 'repositories:' '  - { name: local, type: local, sparse: true }' >"$work/registry.yaml"
-  node "${E2E_SERVER_CLI:-dist/src/command/cli.js}" serve --config "$work/registry.yaml" --host 127.0.0.1 --port 0 \
+  node "${E2E_SERVER_CLI:-dist/command/cli.js}" serve --config "$work/registry.yaml" --host 127.0.0.1 --port 0 \
     --data "$work/data" --log-level warn >"$results/server.log" 2>&1 &
   server=$!
   for _ in $(seq 1 100); do
@@ -52,7 +54,7 @@ start_server() {
 switch_everything_on() {
   local name
   export OCI_VERSION=dev OCI_LOG=warn OCI_TLS=disabled OCI_RESULTS_DIR=$results
-  export OCI_REPO1=local/conformance/repo1 OCI_REPO2=local/conformance/repo2
+  export OCI_REPO1=$repository/conformance/repo1 OCI_REPO2=$repository/conformance/repo2
   for name in PING PULL PUSH REFERRER \
     BLOBS_ATOMIC BLOBS_DELETE BLOBS_DIGEST_HEADER BLOBS_MOUNT_ANONYMOUS BLOBS_UPLOAD_CANCEL \
     MANIFESTS_ATOMIC MANIFESTS_DELETE MANIFESTS_DIGEST_HEADER MANIFESTS_TAG_PARAM \

@@ -103,7 +103,7 @@ describeClient('nginx as README.md configures it', ['nginx'], () => {
     ana = new RegistryHttp(`https://127.0.0.1:${port}`, agent, { authorization });
     anonymous = new RegistryHttp(`https://127.0.0.1:${port}`, agent);
     for (let tries = 0; (await anonymous.send('/v2/').catch(() => undefined)) === undefined; tries += 1) {
-      if (tries > 100) throw new Error(daemon.output());
+      if (tries > 1000 || !daemon.running) throw new Error(daemon.output());
       await sleep(50);
     }
   });

@@ -18,7 +18,7 @@ import { openWorkspace } from './support/test-bed.js';
 import type { Workspace } from './support/test-bed.js';
 import { startDistribution } from './support/upstreams.js';
 
-const cli = join(projectRoot, 'dist/src/command/cli.js');
+const cli = join(projectRoot, 'dist/command/cli.js');
 const needs = ['root', 'docker', 'dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc', 'ip', 'busybox', 'skopeo'];
 const killAtLink = pathToFileURL(join(projectRoot, 'e2e-docker/support/kill-at-link.mjs')).href;
 /** Enough to kill an import in the middle. */

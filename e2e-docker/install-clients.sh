@@ -13,9 +13,10 @@ PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/wine
 packages=(
   docker:docker.io dockerd:docker.io containerd:containerd ctr:containerd runc:runc
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
+  initdb:postgresql
   docker-registry:docker-registry nginx:nginx-light openssl:openssl chromium:chromium
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
-  gcc:build-essential mkfs.ext4:e2fsprogs systemd-analyze:systemd
+  gcc:build-essential mkfs.ext4:e2fsprogs systemd-analyze:systemd promtool:prometheus prometheus:prometheus
   wine64:wine64 wineserver:wine
 )
 newer=(crane oras cosign)
@@ -45,6 +46,8 @@ missing_packages() {
   local entry
   for entry in "${packages[@]}"; do
     case ${entry%%:*} in
+      # Debian keeps it outside of the PATH.
+      initdb) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo "${entry#*:}" ;;
       busybox) static_busybox || echo "${entry#*:}" ;;
       *) command -v "${entry%%:*}" >/dev/null || echo "${entry#*:}" ;;
     esac

@@ -44,7 +44,7 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
   let temp: TempDir;
   let project: string;
   const inProject = (tool: string, ...args: string[]): Promise<CommandResult> =>
-    run(tool, args, { cwd: project, timeoutMs: 120_000 });
+    run(tool, args, { cwd: project, timeoutMs: 200_000 });
 
   beforeAll(async () => {
     temp = await createTempDir();

@@ -73,6 +73,6 @@ async function runSync(mirror: RegistryHttp): Promise<Job> {
     .toBe(202);
   const path = `/api/v1/jobs/${job?.id}`;
   const read = async (): Promise<Job> => JSON.parse((await mirror.send(path)).body.toString()) as Job;
-  await expect.poll(async () => (await read()).state, { timeout: 20_000 }).not.toBe('running');
+  await expect.poll(async () => (await read()).state).not.toBe('running');
   return read();
 }

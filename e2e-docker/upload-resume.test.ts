@@ -86,7 +86,7 @@ function asChunk(bytes: Buffer, length: number): Buffer {
   ]);
 }
 
-/** Sends the head and a part of the body over a raw socket, gives the server time to read it, and drops the connection. */
+/** Sends the head and a part of the body over a raw socket, waits until the server has read it, and drops the connection. */
 async function cutRequest(
   bed: TestBed,
   location: string,
@@ -101,26 +101,34 @@ async function cutRequest(
     `${method} ${url.pathname}${url.search} HTTP/1.1`,
     `Host: ${url.host}`,
     'Content-Type: application/octet-stream',
+    'Expect: 100-continue',
     ...headers,
   ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  // The server answers 100 Continue when it begins to read the body.
+  await once(socket, 'data');
   await new Promise<void>((resolve) => {
-    socket.write(Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body]), () => resolve());
+    socket.write(body, () => resolve());
   });
   await sleep(200);
+  const other = new RegistryHttp(bed.registry.origin);
+  for (let i = 0; i < 5; i++) await other.send('/v2/');
   socket.destroy();
   await once(socket, 'close');
 }
 
-/** Returns the progress of the upload, once the server reports the same twice in a row. It notices the lost connection itself. */
+/** Returns the progress of the upload, once the server reports the same for half a second. It notices the lost connection itself. */
 async function settledProgress(registry: RegistryHttp, location: string): Promise<number> {
   let before = -1;
-  for (let attempt = 0; attempt < 50; attempt++) {
+  let same = 0;
+  for (let attempt = 0; attempt < 600; attempt++) {
     await sleep(100);
     const status = mustBe(204, await registry.send(location), 'GET upload');
     // An empty upload may report `0-0` or `0--1`, because an empty range cannot be expressed.
     const last = Number(/^0-(-?\d+)$/.exec(header(status, 'range'))?.[1]);
     const received = last <= 0 ? 0 : last + 1;
-    if (received === before) return received;
+    same = received === before ? same + 1 : 0;
+    if (same === 5) return received;
     before = received;
   }
   throw new Error('the progress of the upload does not become stable');

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Browser } from 'playwright-core';
 import { launchBrowser, openWindow } from './support/browser.js';
@@ -97,6 +98,24 @@ describe('the jobs', () => {
     await dialog.getByLabel('Kind').selectOption('backup');
     await dialog.getByRole('button', { name: 'Start' }).click();
     await dialog.getByText('The job could not be started').waitFor();
+    await context.close();
+  });
+
+  it('show how a job ended although each answer takes longer than the page waits before it asks again', async () => {
+    const { page, context } = await openWindow(browser, scene.origin);
+    const [job] = ((await (await scene.client.get('/api/v1/jobs')).json()) as { jobs: { id: string }[] }).jobs;
+    let isRunning = true;
+    await page.route(`**/api/v1/jobs/${job?.id}`, async (route) => {
+      const response = await route.fetch();
+      const document = (await response.json()) as object;
+      await delay(3000);
+      await route.fulfill({ json: isRunning ? { ...document, state: 'running' } : document });
+    });
+    await page.goto(`${scene.page}#/jobs/${job?.id}`);
+    await page.locator('.badge').getByText('running').waitFor();
+    isRunning = false;
+    await page.locator('.badge').getByText('succeeded').waitFor();
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
     await context.close();
   });
 });

@@ -20,7 +20,7 @@ afterAll(async () => {
 
 const views: readonly ViewRow[] = [
   ['upload', '#/upload', 'Drop archives'],
-  ['connect', '#/connect', 'insecure-registries'],
+  ['connect', '#/connect', 'docker push'],
   ['connect-containerd', '#/connect?client=containerd', 'hosts.toml'],
   ['connect-ci', '#/connect?client=ci', 'docker/login-action'],
 ];
@@ -34,7 +34,18 @@ describe('connect', () => {
     const { page, context, messages } = await openWindow(browser, scene.origin);
     const { host } = new URL(scene.origin);
     await page.goto(`${scene.page}#/connect`);
-    for (const client of ['docker', 'podman', 'containerd', 'BuildKit', 'Kubernetes', 'Helm', 'CI']) {
+    for (const client of [
+      'docker',
+      'podman',
+      'containerd',
+      'BuildKit',
+      'Kubernetes',
+      'skopeo',
+      'crane',
+      'oras',
+      'Helm',
+      'CI',
+    ]) {
       await page.getByRole('link', { name: client, exact: true }).click();
       await page.locator('main pre').filter({ hasText: host }).first().waitFor();
     }

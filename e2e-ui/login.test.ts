@@ -1,24 +1,17 @@
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { basic, htpasswdOf, passwordOf } from '../test/support/access/access.js';
-import { makeScratchFolder, removeScratchFolder } from '../test/support/storage/scratch.js';
+import { basic, passwordOf } from '../test/support/access/access.js';
 import { findAxeProblems, launchBrowser, openWindow } from './support/browser.js';
 import { pushImage } from './support/fill.js';
-import { startUi, type UiScene } from './support/scene.js';
+import type { UiScene } from './support/scene.js';
+import { startWithUsers } from './support/users.js';
 
 let browser: Browser;
 let scene: UiScene;
-let folder: string;
 beforeAll(async () => {
   browser = await launchBrowser();
-  folder = await makeScratchFolder();
-  const htpasswd = path.join(folder, 'users');
-  await writeFile(htpasswd, htpasswdOf(['root']));
-  scene = await startUi({
-    access: { htpasswd, rules: [{ users: ['root'], allow: ['admin', 'pull', 'push', 'delete'] }] },
-  });
+  const rules = [{ users: ['root'], allow: ['admin', 'pull', 'push', 'delete'] as const }];
+  scene = await startWithUsers(['root'], { access: { rules } });
   const headers = { Authorization: basic('root') };
   for (const tag of ['1', '2'])
     await pushImage(scene.client, 'local/team/app', tag, { layers: [`layer ${tag}`], headers });
@@ -26,7 +19,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
   await scene.close();
-  await removeScratchFolder(folder);
 });
 
 it('someone with a keyboard logs in, finds an image, deletes a tag and logs out', async () => {

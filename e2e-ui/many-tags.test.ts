@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Change } from '../src/ports/metadata.js';
+import type { Change } from '../src/ports/metadata/metadata.js';
 import { digestOf } from '../src/protocol/digest.js';
 import { parseTag } from '../src/protocol/names.js';
 import { findAxeProblems, findOverflow, launchBrowser, openWindow } from './support/browser.js';
@@ -22,7 +22,10 @@ beforeAll(async () => {
   browser = await launchBrowser();
   stores = await openStores();
   scene = await startUi({ storage: { blobs: stores.blobs, metadata: stores.metadata } });
-  await putTags(stores);
+  await putTags(stores, 'many', '1.', tags);
+  // One page more than the UI reads. In byte order, they are the last.
+  await putTags(stores, 'more', '1.', tags);
+  await putTags(stores, 'more', 'z.', 1000);
 }, 120_000);
 afterAll(async () => {
   await browser.close();
@@ -30,13 +33,13 @@ afterAll(async () => {
   await stores.remove();
 });
 
-/** Writes the tags 1.1 to 1.20000, each of its own manifest, without a push. */
-async function putTags({ metadata }: Stores): Promise<void> {
-  const at = { repository: 'local', image: 'many' };
+/** Writes the tags 1.1, 1.2 and so on, each of its own manifest, without a push. */
+async function putTags({ metadata }: Stores, image: string, prefix: string, count: number): Promise<void> {
+  const at = { repository: 'local', image };
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-  for (let from = 1; from <= tags; from += batch) {
-    const changes = Array.from({ length: batch }, (_, i): readonly Change[] => {
-      const name = parseTag(`1.${from + i}`);
+  for (let from = 1; from <= count; from += batch) {
+    const changes = Array.from({ length: Math.min(batch, count) }, (_, i): readonly Change[] => {
+      const name = parseTag(`${prefix}${from + i}`);
       const digest = digestOf(Buffer.from(name));
       const when = Date.UTC(2026, 0, 1) + (from + i) * 1000;
       const sizes = { size: 500, contentBytes: from + i, references: [] };
@@ -124,6 +127,39 @@ describe('an image with 20,000 tags', { timeout: 3 * timeoutMs }, () => {
     await page.getByRole('checkbox', { name: 'Select 1.7778', exact: true }).click({ modifiers: ['Shift'] });
     await page.getByText('9 of 10 tags').waitFor();
     expect(await page.getByRole('link', { name: 'Download' }).count()).toBe(1);
+    expect(messages).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('an image with more tags than the page reads', { timeout: 3 * timeoutMs }, () => {
+  it('is filtered by the registry, also for tags that the page did not read', async () => {
+    const { page, context, messages, requests } = await openWindow(browser, scene.origin);
+    context.setDefaultTimeout(timeoutMs);
+    await page.goto(`${scene.page}#/images/local/more`);
+    await page.getByText('the first 20,000 tags', { exact: true }).waitFor();
+    await page.getByText('The filter asks the registry for the others').waitFor();
+    expect(await page.getByRole('link', { name: 'z.77', exact: true }).count()).toBe(0);
+    expect(await findAxeProblems(page)).toEqual([]);
+    const searches: (string | null)[] = [];
+    page.on('request', (request) => void searches.push(new URL(request.url()).searchParams.get('q')));
+    const filter = page.getByLabel('Filter tags');
+    await filter.pressSequentially('z.77*');
+    await page.getByText('11 tags', { exact: true }).waitFor();
+    expect(new Set(await namesOf(page))).toEqual(
+      new Set(['z.77', ...range(770, 779).map((name) => `z.${name.slice(2)}`)]),
+    );
+    expect(searches.at(-1)).toBe('z.77*');
+    await filter.fill('nothing like it');
+    await page.getByText('Nothing matches the filter.').waitFor();
+    // What the registry found can be selected and compared, too.
+    await filter.fill('z.1000');
+    await page.getByRole('checkbox', { name: 'Select z.1000', exact: true }).click();
+    await page.getByText('1 of 1 tag', { exact: true }).waitFor();
+    const before = requests.length;
+    await filter.fill('');
+    await page.getByText('the first 20,000 tags', { exact: true }).waitFor();
+    expect(requests.slice(before)).toEqual([]);
     expect(messages).toEqual([]);
     await context.close();
   });

@@ -1,38 +1,33 @@
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { basic, htpasswdOf, json, passwordOf } from '../test/support/access/access.js';
-import { makeScratchFolder, removeScratchFolder } from '../test/support/storage/scratch.js';
+import { basic, json, passwordOf } from '../test/support/access/access.js';
 import { findAxeProblems, launchBrowser, openWindow } from './support/browser.js';
 import { checkView, type ViewRow } from './support/check-view.js';
-import { startUi, type UiScene } from './support/scene.js';
+import type { UiScene } from './support/scene.js';
+import { logIn, startWithUsers } from './support/users.js';
 
 let browser: Browser;
-let folder: string;
 let scene: UiScene;
 /** A registry whose application knows one user. */
 let known: UiScene;
 
 beforeAll(async () => {
   browser = await launchBrowser();
-  folder = await makeScratchFolder();
-  const htpasswd = path.join(folder, 'users');
-  await writeFile(htpasswd, htpasswdOf(['root', 'ana']));
+  const users = ['root', 'ana'];
   const rules = [{ users: ['root'], allow: ['admin'] }] as const;
-  scene = await startUi({ access: { htpasswd, rules } });
-  known = await startUi({ access: { htpasswd, rules, authenticate: () => ({ id: 'root', groups: ['operators'] }) } });
-  for (const place of [scene, known]) for (const user of ['root', 'ana']) await logIn(place, user);
+  const authenticate = () => ({ id: 'root', groups: ['operators'] });
+  scene = await startWithUsers(users, { access: { rules } });
+  known = await startWithUsers(users, { access: { rules, authenticate } });
+  for (const place of [scene, known]) for (const user of users) await logInElsewhere(place, user);
 });
 afterAll(async () => {
   await browser.close();
   await scene.close();
   await known.close();
-  await removeScratchFolder(folder);
 });
 
 /** Logs in from another program. */
-async function logIn({ client }: UiScene, username: string): Promise<void> {
+async function logInElsewhere({ client }: UiScene, username: string): Promise<void> {
   const body = JSON.stringify({ username, password: passwordOf(username) });
   const headers = { ...json, 'User-Agent': `Mozilla/5.0 (X11; Linux x86_64) Of-${username}/1.0` };
   expect((await client.post('/api/v1/session', { headers, body })).status).toBe(200);
@@ -73,9 +68,7 @@ it('a user creates a token, which is shown once and works, and revokes it', asyn
 
 async function logInHere(page: Page, user: string): Promise<void> {
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.getByLabel('User name').fill(user);
-  await page.getByLabel('Password or token').fill(passwordOf(user));
-  await page.getByRole('dialog').getByRole('button', { name: 'Log in' }).click();
+  await logIn(page, user);
   await page.getByText('in this browser').waitFor();
 }
 

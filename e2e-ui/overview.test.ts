@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RepositorySample } from '../src/ports/monitoring.js';
+import type { RepositorySample } from '../src/ports/operations/monitoring.js';
 import { launchBrowser, openWindow } from './support/browser.js';
 import { checkView } from './support/check-view.js';
 import { fillRegistry, pushImage } from './support/fill.js';
@@ -91,6 +91,26 @@ describe('the sizes over time', () => {
     await row.waitFor();
     expect(await row.getByRole('cell').first().textContent()).toBe('1.03 MiB');
     expect(await table.getByRole('columnheader').nth(1).textContent()).toBe('Sum');
+    await context.close();
+  });
+});
+
+describe('the free space of the disk', () => {
+  it.each([
+    [null, /10\.0 GiB free of 100 GiB$/],
+    [40, /10\.0 GiB free of 100 GiB, full in about 40 days$/],
+    [1, /, full in about 1 day$/],
+    [0, /, full within a day$/],
+  ])('with full_in_days %s reads %s', async (days, text) => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    const disk = { free_bytes: 10 * 2 ** 30, total_bytes: 100 * 2 ** 30, full_in_days: days };
+    await page.route('**/api/v1/status', async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...((await response.json()) as object), disk } });
+    });
+    await page.goto(`${scene.page}#/`);
+    await page.getByText(text).waitFor();
+    expect(messages).toEqual([]);
     await context.close();
   });
 });

@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 it('the view of a refused login is accessible, fits the window and is silent in all looks', () =>
-  checkView(browser, scene, ['login-problem', '#/login?problem=name', 'has this name already']));
+  checkView(browser, scene, ['login-problem', '#/login?problem=name', 'already has this name']));
 
 it('someone logs in at a provider, comes back to the view, changes something and logs out', async () => {
   provider.manner = { asks: true };

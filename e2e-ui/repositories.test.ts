@@ -16,7 +16,15 @@ const create = async (document: object): Promise<void> => {
 
 beforeAll(async () => {
   browser = await launchBrowser();
-  scene = await startUi();
+  scene = await startUi({
+    repositories: [{ name: 'local', type: 'local', maxBytes: 2 ** 20, immutableTags: ['v*'], mutableTags: ['v*-rc*'] }],
+    quotas: [{ names: ['guarded/team/**'], maxBytes: 2 ** 30 }],
+    retention: {
+      policies: [
+        { names: ['guarded/**', 'spare/**'], keep: [{ tags: ['**'], newest: 1 }], untagged: { keepSeconds: 3600 } },
+      ],
+    },
+  });
   await create({ name: 'made', repo_type: 'local', description: 'Made here', immutable_tags: ['v*'] });
   await create({
     name: 'far',
@@ -26,6 +34,9 @@ beforeAll(async () => {
     tag_ttl_rules: [{ tags: '*-snapshot', ttl_seconds: 10 }],
   });
   await create({ name: 'both', repo_type: 'virtual', members: ['made', { name: 'far', include: ['library/**'] }] });
+  await create({ name: 'guarded', repo_type: 'local', max_bytes: 10 ** 6 });
+  await create({ name: 'pushable', repo_type: 'virtual', members: ['guarded'], push_to: 'guarded' });
+  for (const tag of ['1', '2']) await pushImage(scene.client, 'guarded/team/app', tag, { layers: [`layer ${tag}`] });
   await create({ name: 'spare', repo_type: 'local' });
   await pushImage(scene.client, 'spare/team/app', '1');
 });
@@ -37,6 +48,8 @@ afterAll(async () => {
 const views: readonly ViewRow[] = [
   ['repository-list', '#/repositories', 'New virtual'],
   ['repository', '#/repositories/made', 'Immutable tags'],
+  ['repository-guarded', '#/repositories/guarded', 'keeps the newest 1 tag'],
+  ['repository-pushable', '#/repositories/pushable', 'Pushes go to'],
   ['repository-remote', '#/repositories/far', '*-snapshot for 10'],
   ['repository-virtual', '#/repositories/both', 'only library/**'],
   ['repository-declared', '#/repositories/local', 'which alone can change it'],
@@ -57,7 +70,7 @@ const hasFocus = (page: Page, name: string): Promise<void> => field(page, name).
 
 /** The browser itself reports refused requests. */
 const own = (messages: readonly string[]): readonly string[] =>
-  messages.filter((message) => !/status of 4(?:00|09)/.test(message));
+  messages.filter((message) => !/status of 4(?:00|09|12)/.test(message));
 
 const read = async (name: string): Promise<Record<string, unknown>> =>
   JSON.parse((await scene.client.get(`/api/v1/repositories/${name}`)).body.toString()) as Record<string, unknown>;
@@ -143,6 +156,65 @@ describe('the forms of repositories', () => {
     expect((await scene.client.get('/api/v1/repositories/old')).status).toBe(404);
     await page.goto(`${scene.page}#/repositories/far?delete=true`);
     await page.getByText('repository "far" is a member of both').waitFor();
+    expect(own(messages)).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('the limits and the protection of a repository', () => {
+  it('are shown with their use and where they are set, and change in the form', async () => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    await page.goto(`${scene.page}#/repositories/local`);
+    await page.getByText('v*, except v*-rc*').waitFor();
+    await page.getByText('0 B of 1.00 MiB (0 %), set here').waitFor();
+    await page.getByText('7 days to restore').waitFor();
+    await page.getByText('none: all images are kept').waitFor();
+    // The options alone can change it.
+    expect(await page.getByRole('button', { name: 'Change…' }).count()).toBe(0);
+    await page.goto(`${scene.page}#/repositories/guarded`);
+    await page.getByText(/ of 1\.00 GiB \(0\.\d %\) for guarded\/team\/\*\*, set in the options/).waitFor();
+    await page.getByText('untagged manifests for 60 min').waitFor();
+    await page.getByRole('button', { name: 'Change…' }).click();
+    await field(page, 'Immutable tags').fill('v* release-*');
+    await field(page, 'Max bytes').fill('2 MiB');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText(/ of 2\.00 MiB \(0\.\d %\), set here/).waitFor();
+    await page.getByText('v*, release-*').waitFor();
+    expect(await read('guarded')).toMatchObject({ max_bytes: 2 ** 21, immutable_tags: ['v*', 'release-*'] });
+    expect(own(messages)).toEqual([]);
+    await context.close();
+  });
+
+  it('lead to a dry run of the retention of this repository', async () => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    await page.goto(`${scene.page}#/repositories/guarded`);
+    await page.getByRole('button', { name: 'Show what it would delete' }).click();
+    await page.getByRole('heading', { name: 'Plan' }).waitFor();
+    await page.getByRole('link', { name: 'guarded/team/app:1' }).waitFor();
+    await page.getByText('dry run: changes nothing').waitFor();
+    expect(own(messages)).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('two administrators at once', () => {
+  it('do not overwrite each other: the second one is told, and saves after reading again', async () => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    await create({ name: 'shared', repo_type: 'local' });
+    await page.goto(`${scene.page}#/repositories/shared?edit=true`);
+    await field(page, 'Description').fill('mine');
+    const body = JSON.stringify({ package_type: 'docker', repo_type: 'local', max_bytes: 1024 });
+    await scene.client.put('/api/v1/repositories/shared', { headers: { 'Content-Type': 'application/json' }, body });
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').getByText('someone else changed them meanwhile').waitFor();
+    expect(await read('shared')).toMatchObject({ max_bytes: 1024, description: '' });
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText('0 B of 1.00 KiB').waitFor();
+    await page.getByRole('button', { name: 'Change…' }).click();
+    await field(page, 'Description').fill('mine');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await read('shared')).toMatchObject({ max_bytes: 1024, description: 'mine' });
     expect(own(messages)).toEqual([]);
     await context.close();
   });

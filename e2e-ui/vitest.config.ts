@@ -15,7 +15,8 @@ export default defineConfig({
     include: ['e2e-ui/**/*.test.ts'],
     // Several browsers would starve each other on two cores.
     fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

@@ -37,8 +37,20 @@ export function renderConfiguration(page, sources) {
 /** @returns {Readonly<Record<string, readonly string[]>>} */
 function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, serveFlags }) {
   const { properties, required } = toJsonSchema(optionsSchema);
-  const { repositories, access, limits, garbageCollection, backups, quotas, retention, audit, sync, webhooks } =
-    properties;
+  const {
+    storage,
+    repositories,
+    access,
+    limits,
+    garbageCollection,
+    backups,
+    imports,
+    quotas,
+    retention,
+    audit,
+    sync,
+    webhooks,
+  } = properties;
   const [local, remote, virtual] = repositories.items.anyOf;
   const common = Object.keys(local.properties).filter(
     (name) => name in remote.properties && name in virtual.properties,
@@ -47,9 +59,14 @@ function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, se
   const repository = (/** @type {Schema} */ type) => renderOptions(type, 'repositories[].');
   return {
     options: renderOptions({ properties, required }, '', 0),
+    storage: renderOptions(
+      storage.anyOf.find((/** @type {Schema} */ each) => each.properties),
+      'storage.',
+    ),
     limits: renderOptions(limits, 'limits.'),
     garbageCollection: renderOptions(garbageCollection, 'garbageCollection.'),
     backups: renderOptions(backups, 'backups.'),
+    imports: renderOptions(imports, 'imports.'),
     quotas: renderOptions(quotas.items, 'quotas[].'),
     retention: renderOptions(retention, 'retention.'),
     audit: renderOptions(audit, 'audit.'),
@@ -158,7 +175,7 @@ export function renderConfigSchema({ optionsSchema, serverSchema, secondsPerUnit
       'The configuration file of `artifactapi serve`: the options of `createRegistry` and a `server` section.',
     properties: {
       server,
-      storage: { ...storage.anyOf[0], description: storage.description, default: './data' },
+      storage: { ...storage, default: './data' },
       repositories: { ...repositories, default: [{ name: 'local', type: 'local' }] },
       ...rest,
     },

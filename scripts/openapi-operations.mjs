@@ -71,16 +71,17 @@ const imported = object(
   ['name', 'image', 'tags', 'digest', 'media_type', 'size_bytes'],
 );
 
-const quotaList = listOf(
-  'quotas',
-  object({
+const quotaItems = {
+  type: 'array',
+  items: object({
     name: text,
     names: several,
     max_bytes: count,
     used_bytes: count,
     origin: { type: 'string', enum: ['repository', 'declared', 'managed'] },
   }),
-);
+};
+const quotaList = object({ quotas: quotaItems });
 
 /** The operations of the registry. @type {Readonly<Record<string, Details>>} */
 const registryOperations = {
@@ -141,7 +142,11 @@ const registryOperations = {
   },
 };
 
-const repositoryRead = { 200: { schema: ref('Repository') } };
+const repositoryRead = { 200: { schema: ref('Repository'), headers: ['ETag'] } };
+const unchanged = header(
+  'If-Match',
+  'The `ETag` of the repository, or `*`. 412 if the settings have changed since, also by another administrator.',
+);
 const accountRead = { 200: { schema: ref('Account') } };
 const checkRead = { 200: { schema: ref('AccessReport') } };
 const jobAccepted = { 202: { schema: ref('Job'), headers: ['Location'] } };
@@ -201,7 +206,20 @@ const registryStatus = object(
       description: 'What a garbage collection would free. `null` until it is known.',
     },
     trash_bytes: { ...nullable(count), description: 'For monitors. `null` until it is known.' },
-    disk: { ...nullable(object({ free_bytes: count, total_bytes: count })), description: 'For monitors.' },
+    disk: {
+      ...nullable(
+        object({
+          free_bytes: count,
+          total_bytes: count,
+          full_in_days: {
+            ...nullable(count),
+            description:
+              'At the growth of the last 14 days. `null`: it does not grow, or less than three days are known.',
+          },
+        }),
+      ),
+      description: 'For monitors.',
+    },
     counted_at: { ...nullable(time), description: 'When images, tags, bytes and the trash were counted.' },
     unique_counted_at: { ...nullable(time), description: 'When `unique_bytes` were counted.' },
     repositories: {
@@ -243,7 +261,17 @@ const managementOperations = {
   'health.get': { answers: { 200: { schema: health } } },
   'selftest.body': {
     body: binary,
-    answers: { 200: { schema: object({ received_bytes: count, announced_bytes: nullable(count), sha256: text }) } },
+    answers: {
+      200: {
+        schema: object({
+          received_bytes: count,
+          announced_bytes: nullable(count),
+          sha256: text,
+          receive_ms: count,
+          seen: object({ address: text, origin: nullable(text), prefix: text }),
+        }),
+      },
+    },
   },
   'openapi.get': {
     answers: { 200: { schema: object({ openapi: text, info: { type: 'object' }, paths: { type: 'object' } }) } },
@@ -252,10 +280,13 @@ const managementOperations = {
   'repository.list': {
     answers: { 200: { schema: listOf('repositories', { anyOf: [ref('Repository'), ref('RepositorySummary')] }) } },
   },
-  'repository.create': { body: { schema: named('Repository') }, answers: created(ref('Repository')) },
+  'repository.create': {
+    body: { schema: named('Repository') },
+    answers: { 201: { schema: ref('Repository'), headers: ['Location', 'ETag'] } },
+  },
   'repository.get': { answers: repositoryRead },
-  'repository.replace': { body: { schema: ref('Repository') }, answers: repositoryRead },
-  'repository.delete': { answers: { 200: { schema: ref('StoredContent') }, 204: {} } },
+  'repository.replace': { parameters: [unchanged], body: { schema: ref('Repository') }, answers: repositoryRead },
+  'repository.delete': { parameters: [unchanged], answers: { 200: { schema: ref('StoredContent') }, 204: {} } },
   'image.list': { answers: page(listOf('images', ref('Image'))) },
   'image.tags': { answers: page(listOf('tags', ref('Tag'))) },
   'archive.import': {
@@ -376,6 +407,9 @@ const managementOperations = {
     answers: { 200: { schema: object({ dry_run: { type: 'boolean' }, manifests: count, bytes: count }) } },
   },
   'access.check': { answers: checkRead },
+  'person.list': { answers: { 200: { schema: listOf('people', ref('Person')) } } },
+  'person.replace': { body: { schema: ref('PersonChange') }, answers: { 200: { schema: ref('Person') } } },
+  'person.delete': { answers: { 204: {} } },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
   'account.get': { answers: accountRead },
@@ -444,7 +478,12 @@ const origin = { enum: ['declared', 'managed'], readOnly: true };
 
 /** Fields that the API adds to the settings. They are ignored on input. */
 export const shownWith = {
-  repository: { origin, created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
+  repository: {
+    origin,
+    created_at: { ...time, readOnly: true },
+    updated_at: { ...time, readOnly: true },
+    protection: { ...ref('Protection'), readOnly: true },
+  },
   remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { ...ref('CacheStatus'), readOnly: true } },
   account: { created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
   rule: { id: { ...text, readOnly: true }, origin },
@@ -495,6 +534,30 @@ export const answerSchemas = {
     },
     ['grant_type'],
   ),
+  Protection: {
+    ...object({
+      repository: text,
+      immutable: object({ tags: several, except: several }),
+      quotas: quotaItems,
+      retention: {
+        type: 'array',
+        items: object(
+          {
+            names: several,
+            keep: {
+              type: 'array',
+              items: object({ tags: several, newest: count, used_within_seconds: { type: 'number' } }, ['tags']),
+            },
+            untagged: object({ keep_seconds: { type: 'number' } }),
+            max_share: { type: 'number' },
+          },
+          ['names', 'max_share'],
+        ),
+      },
+    }),
+    description:
+      'What limits and protects the images of a local repository, or of the one that receives the pushes to a virtual one: immutable tags, quotas that may count them and retention policies that may apply.',
+  },
   RepositorySummary: {
     ...object({ name: text, package_type: { const: 'docker' }, repo_type: text, description: text }),
     description: 'A repository as shown to users who may pull from it, but not administer it.',
@@ -590,7 +653,7 @@ export const answerSchemas = {
   JobRequest: {
     ...object(
       {
-        kind: { enum: ['garbage', 'backup', 'retention', 'sync', 'scrub'] },
+        kind: { enum: ['garbage', 'backup', 'retention', 'sync', 'scrub', 'import'] },
         dry_run: { type: 'boolean', default: false },
       },
       ['kind'],
@@ -762,6 +825,17 @@ export const answerSchemas = {
     found_at: time,
   }),
   QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
+  Person: object(
+    {
+      name: text,
+      source: { enum: ['account', 'htpasswd', 'oidc', 'host'] },
+      groups: several,
+      tokens: count,
+      disabled: { type: 'boolean' },
+      last_login_at: time,
+    },
+    ['name', 'source', 'groups', 'tokens', 'disabled'],
+  ),
   Token: object(
     {
       id: text,

@@ -153,7 +153,9 @@ function describeComponents(/** @type {Tables} */ tables) {
 }
 
 /** Describes the documents of the API. A PUT has the name in its path, so no schema requires it. */
-function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule, sync, webhook }) {
+function describeDocuments(
+  /** @type {Tables['documents']} */ { repositories, account, person, token, rule, sync, webhook },
+) {
   const types = Object.entries(repositories).map(([type, checker]) => [
     `${type.charAt(0).toUpperCase()}${type.slice(1)}Repository`,
     describeRepository(type, describeChecker(checker)),
@@ -161,6 +163,7 @@ function describeDocuments(/** @type {Tables['documents']} */ { repositories, ac
   return {
     Repository: { oneOf: types.map(([name]) => ref(name)) },
     ...Object.fromEntries(types),
+    PersonChange: describeChecker(person),
     Account: withShown(describeChecker(account), shownWith.account),
     TokenSettings: describeChecker(token),
     Rule: withShown(describeChecker(rule), shownWith.rule),

@@ -6,6 +6,13 @@ import { toJsonSchema } from './option-schemas.mjs';
 
 /** The generated files with their main interface and their imports. */
 const files = {
+  'storage-options.ts': {
+    root: 'StorageOptions',
+    imports: [
+      "import type { BlobStore } from '../../ports/bytes.js';",
+      "import type { MetadataStore } from '../../ports/metadata/metadata.js';",
+    ],
+  },
   'access-options.ts': {
     root: 'AccessOptions',
     imports: [
@@ -19,15 +26,16 @@ const files = {
   },
   'sync-options.ts': { root: 'SyncOptions', imports: [] },
   'webhook-options.ts': { root: 'WebhookOptions', imports: [] },
+  'limit-options.ts': { root: 'GarbageCollectionOptions', imports: [] },
   'registry-options.ts': {
     root: 'RegistryOptions',
     imports: [
-      "import type { BlobStore } from '../../ports/bytes.js';",
       "import type { HookOptions } from '../../ports/hooks.js';",
-      "import type { MetadataStore } from '../../ports/metadata.js';",
       "import type { Logger } from '../../ports/runtime.js';",
       "import type { AccessOptions } from './access-options.js';",
+      "import type { GarbageCollectionOptions, LimitOptions, QuotaOptions } from './limit-options.js';",
       "import type { RepositoryOptions } from './repository-options.js';",
+      "import type { StorageOptions } from './storage-options.js';",
       "import type { SyncOptions } from './sync-options.js';",
       "import type { WebhookOptions } from './webhook-options.js';",
     ],

@@ -17,5 +17,6 @@ const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.
 if (status === 0) {
   await import('./copy-schema.mjs');
   await import('./build-ui.mjs');
+  await import('./build-command.mjs');
 }
 process.exit(status ?? 1);

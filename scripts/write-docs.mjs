@@ -67,8 +67,9 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '`:name` is a repository and an image (`docker-internal/team/app`). `:name` and `:image` match several path segments.',
     '`:digest` is `sha256:` or `sha512:` and lower-case hex, `:reference` a tag or a digest, `:session` the id of an upload,',
     '`:repository` the name of a configured repository, `:account` the name of an account, `:token` the id of one of its',
-    'tokens, `:rule` the id of a rule, `:sync` the name of a sync, `:webhook` the name of a webhook, `:delivery` the number of one of its deliveries. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
-    'the endpoint in the OCI distribution specification, or another document that defines the operation.',
+    'tokens, `:rule` the id of a rule, `:sync` the name of a sync, `:webhook` the name of a webhook, and `:delivery` the number',
+    'of one of its deliveries. *Access* is the permission that the caller needs: see [security.md](security.md). *Spec* is the',
+    'endpoint in the OCI distribution specification, or another document that defines the operation.',
     '',
     '## The registry: `/v2`',
     '',
@@ -137,13 +138,14 @@ async function loadTables() {
   const { repositorySchemas } = await load('protocol/settings/repository-config');
   const { syncFieldsSchema } = await load('protocol/settings/sync-config');
   const { webhookFieldsSchema } = await load('protocol/settings/webhook-config');
-  const { accountSchema, tokenSchema } = await load('protocol/tables/access-documents');
+  const { accountSchema, personSchema, tokenSchema } = await load('protocol/tables/documents/access-documents');
   const { accessRuleSchema } = await load('protocol/settings/access-config');
   const documents = {
     repositories: repositorySchemas,
     sync: syncFieldsSchema,
     webhook: webhookFieldsSchema,
     account: accountSchema,
+    person: personSchema,
     token: tokenSchema,
     rule: accessRuleSchema,
   };

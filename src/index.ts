@@ -1,9 +1,9 @@
 /** The public API of the package. */
 export { createRegistry, type Registry } from './registry.js';
 export { OptionsError, resolveOptions } from './options/resolve-options.js';
-export type { GarbageCollectionOptions, RegistryOptions } from './options/generated/registry-options.js';
+export type { AuditOptions, RegistryOptions } from './options/generated/registry-options.js';
 export type { ResolvedOptions } from './options/options-schema.js';
-export type { AuditOptions, LimitOptions } from './options/generated/registry-options.js';
+export type { GarbageCollectionOptions, LimitOptions } from './options/generated/limit-options.js';
 export type { SyncOptions } from './options/generated/sync-options.js';
 export type { WebhookOptions } from './options/generated/webhook-options.js';
 export type {
@@ -21,6 +21,7 @@ export type {
   RepositoryOptions,
   VirtualRepositoryOptions,
 } from './options/generated/repository-options.js';
+export type { BucketStorageOptions, S3Keys, S3Options, StorageOptions } from './options/generated/storage-options.js';
 export type { Repositories, RepositoryView } from './composition/repository-views.js';
 export type { Middleware } from './http/handler.js';
 export { createRegistryMiddleware, type MountOptions } from './http/mount.js';
@@ -39,10 +40,10 @@ export type {
   HookRequest,
   HookSubstitute,
 } from './ports/hooks.js';
-export type { GarbageReport } from './ports/garbage.js';
+export type { GarbageReport } from './ports/operations/garbage.js';
 export type { HealthReport, Logger, RefusalCounts, RegistryEvents, RequestEvent } from './ports/runtime.js';
-export type { MetadataStore, RepositoryRecord } from './ports/metadata.js';
-export type { ImageKey } from './ports/images.js';
+export type { MetadataStore, RepositoryRecord } from './ports/metadata/metadata.js';
+export type { ImageKey } from './ports/metadata/images.js';
 export type { RefusalReason } from './protocol/refusal-reasons.js';
 export { managementRoots } from './protocol/tables/management.js';
 export type { RepositoryConfig } from './protocol/settings/repository-config.js';

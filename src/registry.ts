@@ -3,19 +3,21 @@ import { createHandler, type Middleware } from './http/handler.js';
 import { createUi } from './http/ui-files.js';
 import { Pipelines } from './http/limits/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
-import type { FolderOwner } from './composition/folder-owner.js';
+import type { FolderOwner } from './composition/stores/folder-owner.js';
 import { openRegistry } from './composition/open-registry.js';
 import { compareResolved, optionReloading, refuseRestarts, type LiveOptions } from './options/live-options.js';
 import { resolveOptions } from './options/resolve-options.js';
+import { isBucketStorage, type ResolvedStorage } from './options/storage-schema.js';
 import type { RegistryOptions } from './options/generated/registry-options.js';
-import type { GarbageReport } from './ports/garbage.js';
+import type { GarbageReport } from './ports/operations/garbage.js';
+import type { Metrics } from './ports/operations/metrics.js';
 import type { HealthReport, RegistryEvents, ReportRefusal, Runtime } from './ports/runtime.js';
 import type { OptionChange, Reloading } from './protocol/settings/option-changes.js';
 import { RegistryLife } from './composition/registry-life.js';
 import { keepHooks } from './composition/open-hooks.js';
 import { hostApp, viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
-import { Refusals } from './composition/refusal-counts.js';
+import { Refusals } from './composition/operations/refusal-counts.js';
 import { Closers } from './util/closers.js';
 import { packageVersion } from './util/package-version.js';
 
@@ -25,7 +27,10 @@ import { packageVersion } from './util/package-version.js';
  * it succeeds.
  */
 export interface Registry {
-  /** Handles `<prefix>/v2` and all paths below it, in the URL that the client sent. Passes all other requests to `next()`. */
+  /**
+   * Handles `<prefix>/v2` and all paths below it, in the URL that the client sent. Passes all other requests to
+   * `next()`.
+   */
   readonly middleware: Middleware;
   /** Handles `/api/v1/…`, relative to the path where it is mounted. */
   readonly management: Middleware;
@@ -84,6 +89,8 @@ export function createRegistry(options: RegistryOptions): Registry {
 /** A registry with its internal parts. */
 export interface BuiltRegistry {
   readonly registry: Registry;
+  /** Waits until the registry is open. @throws Error if the option `metrics` is off. */
+  readonly metrics: () => Promise<Metrics>;
   /** Like `Registry.reload`, together with options that the registry does not have. */
   readonly reload: (options: RegistryOptions, others?: OtherOptions) => Promise<readonly OptionChange[]>;
   readonly life: RegistryLife;
@@ -112,8 +119,8 @@ export function buildRegistry(
   const live: LiveOptions = { current: resolveOptions(options) };
   const runtime = createRuntime(live.current.logger);
   const { storage, prefix } = live.current;
-  const life = new RegistryLife({
-    open: () => openRegistry(live, runtime, owner),
+  const life: RegistryLife = new RegistryLife({
+    open: () => openRegistry(live, runtime, () => life.running(), owner),
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
@@ -135,7 +142,7 @@ export function buildRegistry(
     ui: createUi(),
     ready: () => life.whenOpened(),
     health,
-    metrics: () => readMetrics(life),
+    metrics: async () => (await loadMetrics(life)).getText(),
     events: runtime.events,
     get repositories() {
       return viewRepositories(life.parts.directory);
@@ -144,13 +151,13 @@ export function buildRegistry(
     collectGarbage: async (collectOptions) => (await life.ready()).collectGarbage(hostApp, collectOptions),
     close: () => life.close(),
   };
-  return { registry, reload: reloadAll, life, reportRefusal };
+  return { registry, metrics: () => loadMetrics(life), reload: reloadAll, life, reportRefusal };
 }
 
-async function readMetrics(life: RegistryLife): Promise<string> {
+async function loadMetrics(life: RegistryLife): Promise<Metrics> {
   const { metrics } = await life.ready();
   if (metrics === undefined) throw new Error('metrics are off: set the option "metrics" to true');
-  return (await metrics()).getText();
+  return metrics();
 }
 
 /** Creates the function that applies other options, and logs what changed. */
@@ -171,8 +178,8 @@ function createReload(live: LiveOptions, life: RegistryLife, runtime: Runtime): 
   };
 }
 
-async function closeGivenStores(storage: RegistryOptions['storage']): Promise<void> {
-  if (typeof storage === 'string') return;
+async function closeGivenStores(storage: ResolvedStorage): Promise<void> {
+  if (typeof storage === 'string' || isBucketStorage(storage)) return;
   const closers = new Closers();
   closers.add('index', () => storage.metadata.close());
   closers.add('blobs', () => storage.blobs.close());

@@ -14,8 +14,8 @@ const passwords = { root: 'root-secret', ana: 'ana-secret', ben: 'ben-secret' } 
 
 export type User = keyof typeof passwords;
 
-/** As `htpasswd -B` writes it, with the lowest cost. */
-const htpasswd = [
+/** The lines of a password file for these users, as `htpasswd -B` writes it, with the lowest cost. */
+export const htpasswd = [
   'root:$2b$04$s56u6kdNOvLT/mfLMX3tiu2.e7yqDb.wkeZTdh5.v3KX6f3cqC9Gq',
   'ana:$2b$04$7qeshtu9TUVUpDs1zvi/PujVuCvsIB74wIaCOEWH6vE3ZsT3NWYvu',
   'ben:$2b$04$zL/rMZkoqN5zi29QKKnBheglQ5dHkwbaux81WQQ.W1TvZlbdfNbZy',

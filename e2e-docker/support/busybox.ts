@@ -52,11 +52,15 @@ export interface BusyboxOptions {
   readonly marker: string;
   /** @default the architecture of the machine */
   readonly architecture?: string;
+  /** The text of `/large`, which makes the layer of the marker large. @default no such file */
+  readonly large?: string;
 }
 
 /** Returns a runnable OCI image: busybox, and a layer with /marker. */
-export async function busyboxImage({ marker, architecture = goArchitecture() }: BusyboxOptions): Promise<Image> {
-  const tars = [await busyboxTar(), await tarOfFiles({ [markerPath]: marker })];
+export async function busyboxImage(options: BusyboxOptions): Promise<Image> {
+  const { marker, architecture = goArchitecture(), large } = options;
+  const files = { [markerPath]: marker, ...(large === undefined ? {} : { large }) };
+  const tars = [await busyboxTar(), await tarOfFiles(files)];
   const config = jsonContent(mediaTypes.ociConfig, {
     created: '1970-01-01T00:00:00Z',
     architecture,

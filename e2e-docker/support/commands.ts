@@ -58,7 +58,7 @@ const execute = promisify(execFile);
 export async function run(
   tool: string,
   args: readonly string[],
-  { env, cwd, timeoutMs = 45_000 }: CommandOptions = {},
+  { env, cwd, timeoutMs = 120_000 }: CommandOptions = {},
 ): Promise<CommandResult> {
   const path = findTool(tool);
   if (path === undefined) throw new Error(`${tool} is not installed`);

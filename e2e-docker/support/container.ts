@@ -15,13 +15,13 @@ export interface RegistryContainer {
   inspect(template: string): Promise<string>;
 }
 
-const healthTimeoutMs = 30_000;
+const healthTimeoutMs = 90_000;
 let starts = 0;
 
 /** Builds the image of the Dockerfile without access to the internet. */
 export async function buildImage(engine: DockerEngine, tag: string, env: NodeJS.ProcessEnv = {}): Promise<void> {
   const script = join(projectRoot, 'examples/container/build-offline.sh');
-  await run('bash', [script, tag], { env: { ...engine.env, ...env }, timeoutMs: 120_000 });
+  await run('bash', [script, tag], { env: { ...engine.env, ...env }, timeoutMs: 200_000 });
 }
 
 /** Writes a config file that a container can read. JSON is YAML too. */

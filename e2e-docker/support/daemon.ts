@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Daemon {
@@ -50,11 +52,24 @@ async function endChild(child: ChildProcess, signal: NodeJS.Signals, graceMs: nu
   clearTimeout(killer);
 }
 
+/** Resolves to `true` when a port on loopback accepts connections, otherwise to `undefined`: a probe for `waitForDaemon`. */
+export async function acceptsConnections(port: number): Promise<true | undefined> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
+}
+
 /** Polls until `probe` returns a value. Rejects with the output of the daemon if it exits early or after `timeoutMs`. */
 export async function waitForDaemon<T>(
   daemon: Daemon,
   probe: () => T | undefined | Promise<T | undefined>,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline) {

@@ -103,7 +103,7 @@ export async function cacheStatus(origin: string, repository: string): Promise<C
 export async function upstreamBytes(origin: string, repository: string, atLeast: number): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     const { upstream_bytes: moved } = await cacheStatus(origin, repository);
-    if (moved >= atLeast || attempt === 50) return moved;
+    if (moved >= atLeast || attempt === 600) return moved;
     await sleep(100);
   }
 }

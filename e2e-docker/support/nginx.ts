@@ -1,10 +1,8 @@
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort } from '../../test/support/servers/free-port.js';
 import { findTool, projectRoot } from './commands.js';
-import { startDaemon, waitForDaemon } from './daemon.js';
+import { acceptsConnections, startDaemon, waitForDaemon } from './daemon.js';
 import type { RegistryServer } from './registry-server.js';
 import type { Workspace } from './test-bed.js';
 
@@ -70,7 +68,7 @@ export async function startNginx(bed: Workspace, registry: Pick<RegistryServer, 
   const daemon = startDaemon(findTool('nginx') ?? 'nginx', ['-e', 'stderr', '-p', folder, '-c', file], {
     logFile: join(folder, 'log'),
   });
-  await waitForDaemon(daemon, () => accepts(port));
+  await waitForDaemon(daemon, () => acceptsConnections(port));
   return {
     origin,
     host: `127.0.0.1:${port}`,
@@ -78,18 +76,6 @@ export async function startNginx(bed: Workspace, registry: Pick<RegistryServer, 
     requests: async () => parseLog(await readFile(join(folder, 'run/access.log'), 'utf8')),
     stop: () => daemon.end('SIGTERM'),
   };
-}
-
-async function accepts(port: number): Promise<true | undefined> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return undefined;
-  } finally {
-    socket.destroy();
-  }
 }
 
 function parseLog(text: string): NginxRequest[] {

@@ -11,24 +11,22 @@ export async function containersTool(
   const folder = join(bed.folder, tool);
   const policy = join(folder, 'policy.json');
   await mkdir(folder, { recursive: true });
-  await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
+  await writeFile(policy, anyPolicy);
+  const own = containersArgs(bed, tool);
+  return (...args) => bed.run(tool, ...own, ...withPolicy(args, policy));
+}
+
+/** The text of an image policy that accepts images without signatures. */
+export const anyPolicy = JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] });
+
+/** Returns the flags that keep the images and the state of podman or buildah in the folder of the test. */
+export function containersArgs({ folder: parent }: Workspace, tool: 'podman' | 'buildah'): readonly string[] {
+  const folder = join(parent, tool);
   // The vfs driver copies folders, so a failing test leaves no overlay mounts behind.
   const storage = ['--root', join(folder, 'root'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
-  const own =
-    tool === 'podman'
-      ? [
-          ...storage,
-          '--tmpdir',
-          join(folder, 'tmp'),
-          '--runtime',
-          'runc',
-          '--cgroup-manager',
-          'cgroupfs',
-          '--events-backend',
-          'none',
-        ]
-      : storage;
-  return (...args) => bed.run(tool, ...own, ...withPolicy(args, policy));
+  if (tool === 'buildah') return storage;
+  const state = ['--tmpdir', join(folder, 'tmp'), '--events-backend', 'none'];
+  return [...storage, ...state, '--runtime', 'runc', '--cgroup-manager', 'cgroupfs'];
 }
 
 /** Replaces the image policy of the machine, which may require signatures. */

@@ -134,6 +134,15 @@ export class RegistryHttp {
     for (const { digest } of [image.config, ...image.layers]) await this.#pull(`/v2/${name}/blobs/${digest}`, digest);
   }
 
+  /** Pulls the image that a tag names. Returns its digest. Rejects unless all content matches its digests. */
+  async pullTag(name: string, tag: string): Promise<string> {
+    const path = `/v2/${name}/manifests/${tag}`;
+    const { body } = mustBe(200, await this.send(path, { headers: { accept: acceptManifests } }), `GET ${path}`);
+    const { config, layers } = JSON.parse(body.toString()) as Record<'config', Named> & Record<'layers', Named[]>;
+    for (const { digest } of [config, ...layers]) await this.#pull(`/v2/${name}/blobs/${digest}`, digest);
+    return sha256(body);
+  }
+
   async #pull(path: string, digest: string): Promise<void> {
     const { body } = mustBe(200, await this.send(path, { headers: { accept: acceptManifests } }), `GET ${path}`);
     const got = sha256(body);

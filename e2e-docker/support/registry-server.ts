@@ -26,8 +26,8 @@ export interface RegistryServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** @default a port that the system chooses */
   readonly port?: number;
-  /** The data folder. @default `folder/data` */
-  readonly data?: string;
+  /** The data folder; false for none. @default `folder/data` */
+  readonly data?: string | false;
   /** More flags of `artifactapi serve`. */
   readonly flags?: readonly string[];
 }
@@ -41,13 +41,13 @@ let starts = 0;
  */
 export async function startRegistry(folder: string, options: RegistryServerOptions = {}): Promise<RegistryServer> {
   const { config, logLevel = 'warn', env = {}, port = 0, data = join(folder, 'data'), flags = [] } = options;
-  const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/src/command/cli.js');
+  const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/command/cli.js');
   if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build`);
   await mkdir(folder, { recursive: true });
   const start = ++starts;
   const logFile = join(folder, `server-${start}.log`);
   const listen = ['--host', '127.0.0.1', '--port', String(port)];
-  const settings = [...listen, '--data', data, '--log-level', logLevel, ...flags];
+  const settings = [...listen, ...(data === false ? [] : ['--data', data]), '--log-level', logLevel, ...flags];
   if (config !== undefined) settings.push('--config', await writeConfig(join(folder, `config-${start}.yaml`), config));
   const daemon = startDaemon(process.execPath, [cli, 'serve', ...settings], {
     env: { ...process.env, ...env },

@@ -59,7 +59,7 @@ async function removeFolder(path: string): Promise<void> {
     try {
       return await rm(path, { recursive: true, force: true });
     } catch (error) {
-      if (attempt === 10) throw error;
+      if (attempt === 100) throw error;
       await sleep(100);
     }
   }

@@ -4,6 +4,7 @@ import { run, toolPath } from './commands.js';
 import type { CommandResult } from './commands.js';
 import { startRegistry } from './registry-server.js';
 import type { RegistryServer } from './registry-server.js';
+import { startScaledOut } from './scale-out.js';
 import { createTempDir } from './temp-dir.js';
 
 /** The working area of clients and servers. */
@@ -20,22 +21,31 @@ export interface Workspace {
 }
 
 export interface TestBed extends Workspace {
-  readonly registry: RegistryServer;
+  readonly registry: Pick<RegistryServer, 'origin' | 'host' | 'output'>;
   /** `127.0.0.1:PORT/local/<name>` */
   ref(name: string): string;
 }
 
-/** A running registry without data, and the working area of its clients. */
+/**
+ * A running registry without data, and the working area of its clients. With `E2E_NODES=3`, it is three nodes behind nginx:
+ * `E2E_NODES=3 npm run e2e -- docker-engine containerd podman`.
+ */
 export async function openTestBed(): Promise<TestBed> {
   const workspace = await openWorkspace();
   try {
-    const registry = await startRegistry(workspace.folder);
-    workspace.onClose(() => registry.stop());
+    const registry = await startRegistryOrNodes(workspace);
     return { ...workspace, registry, ref: (name) => `${registry.host}/local/${name}` };
   } catch (error) {
     await workspace.close();
     throw error;
   }
+}
+
+async function startRegistryOrNodes(workspace: Workspace): Promise<TestBed['registry']> {
+  if (process.env['E2E_NODES'] === '3') return startScaledOut(workspace);
+  const registry = await startRegistry(workspace.folder);
+  workspace.onClose(() => registry.stop());
+  return registry;
 }
 
 /** Creates an empty folder and the environment of clients in it, with the variables in `added`. */

@@ -37,6 +37,8 @@ export interface DistributionOptions {
   readonly port?: number;
   /** The program. @default docker-registry, of Debian */
   readonly program?: string;
+  /** The URL that gets its notifications, which include deletes: they are allowed then. @default none */
+  readonly notify?: string;
 }
 
 let starts = 0;
@@ -44,7 +46,7 @@ let starts = 0;
 /** Starts CNCF distribution. Its data is in `folder/distribution`; a second start in the same folder uses the same data. */
 export async function startDistribution(
   folder: string,
-  { basic = false, port = 0, program = 'docker-registry' }: DistributionOptions = {},
+  { basic = false, port = 0, program = 'docker-registry', notify }: DistributionOptions = {},
 ): Promise<Upstream> {
   const name = `distribution-${++starts}`;
   const config = join(folder, `${name}.yml`);
@@ -54,9 +56,13 @@ export async function startDistribution(
   const settings = {
     version: 0.1,
     log: { level: 'info' },
-    storage: { filesystem: { rootdirectory: join(folder, 'distribution') } },
+    storage: {
+      filesystem: { rootdirectory: join(folder, 'distribution') },
+      ...(notify === undefined ? {} : { delete: { enabled: true } }),
+    },
     http: { addr: `127.0.0.1:${port}`, secret: 'of these tests' },
     ...(basic ? { auth: { htpasswd: { realm: 'upstream', path: passwords } } } : {}),
+    ...(notify === undefined ? {} : { notifications: { endpoints: [{ name: 'sink', url: notify }] } }),
   };
   // JSON is YAML too.
   await writeFile(config, JSON.stringify(settings));

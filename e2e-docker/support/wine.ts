@@ -44,14 +44,14 @@ export async function openWine(folder: string): Promise<Wine> {
   };
   const tool = (name: string): string => findTool(name) ?? name;
   const windowsPath = (path: string): string => `Z:${path.replaceAll('/', '\\')}`;
-  const cli = windowsPath(join(projectRoot, 'dist/src/command/cli.js'));
+  const cli = windowsPath(join(projectRoot, 'dist/command/cli.js'));
   let commands = 0;
   // Uses files as streams: Node for Windows fails with EBADF on the sockets that Node passes to a child.
   const command = async (...args: string[]): Promise<string> => {
     const log = join(folder, `command-${++commands}.log`);
     const script = '"$@" </dev/null >"$LOG" 2>&1; status=$?; cat "$LOG"; exit $status';
     const commandLine = ['-c', script, 'sh', tool('wine64'), tool('node.exe'), ...args];
-    return (await run('sh', commandLine, { env: { ...env, LOG: log }, cwd: folder, timeoutMs: 120_000 })).stdout;
+    return (await run('sh', commandLine, { env: { ...env, LOG: log }, cwd: folder, timeoutMs: 200_000 })).stdout;
   };
   await command('--version');
   return {

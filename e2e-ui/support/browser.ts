@@ -62,7 +62,7 @@ export async function openWindow(browser: Browser, origin: string, look: Look = 
     ignoreHTTPSErrors: origin.startsWith('https:'),
   });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const messages: string[] = [];
   const foreign: string[] = [];

@@ -1,9 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import path from 'node:path';
-import { once } from 'node:events';
 import { findTool, projectRoot } from '../../e2e-docker/support/commands.js';
-import { startDaemon, waitForDaemon } from '../../e2e-docker/support/daemon.js';
+import { acceptsConnections, startDaemon, waitForDaemon } from '../../e2e-docker/support/daemon.js';
 import { freePort } from '../../test/support/servers/free-port.js';
 import { makeScratchFolder, removeScratchFolder } from '../../test/support/storage/scratch.js';
 
@@ -18,18 +16,24 @@ export interface Nginx {
  * Starts Debian's nginx with TLS.
  * @param place the path that it passes on, such as `/tools/registry/`; it answers 404 to all others.
  * @param isStripped whether the registry gets the requests without that path.
+ * @param bodies directives about the bodies of requests.
  */
-export async function startNginx(registry: string, place: string, isStripped: boolean): Promise<Nginx> {
+export async function startNginx(
+  registry: string,
+  place: string,
+  isStripped: boolean,
+  bodies: string = streamed,
+): Promise<Nginx> {
   const folder = await makeScratchFolder();
   await mkdir(path.join(folder, 'run'));
   // Workers, which run as another user, may pass through this folder but not list it.
   await chmod(folder, 0o711);
   const port = await freePort();
   const file = path.join(folder, 'nginx.conf');
-  await writeFile(file, configOf(registry, place, isStripped, port));
+  await writeFile(file, configOf(registry, place, isStripped, bodies, port));
   const args = ['-e', 'stderr', '-p', folder, '-c', file];
   const daemon = startDaemon(findTool('nginx') ?? 'nginx', args, { logFile: path.join(folder, 'log') });
-  await waitForDaemon(daemon, () => accepts(port));
+  await waitForDaemon(daemon, () => acceptsConnections(port));
   return {
     origin: `https://127.0.0.1:${port}`,
     stop: async () => {
@@ -39,7 +43,10 @@ export async function startNginx(registry: string, place: string, isStripped: bo
   };
 }
 
-function configOf(registry: string, place: string, isStripped: boolean, port: number): string {
+/** Bodies of any size, passed on while they arrive. */
+const streamed = 'client_max_body_size 0; proxy_request_buffering off;';
+
+function configOf(registry: string, place: string, isStripped: boolean, bodies: string, port: number): string {
   const tls = path.join(projectRoot, 'test/support/tls');
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path run/${name};`,
@@ -70,8 +77,7 @@ http {
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Host $http_host;
       proxy_set_header X-Forwarded-Proto $scheme;
-      client_max_body_size 0;
-      proxy_request_buffering off;
+      ${bodies}
       proxy_buffering off;
     }
     location / {
@@ -80,16 +86,4 @@ http {
   }
 }
 `;
-}
-
-async function accepts(port: number): Promise<true | undefined> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return undefined;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -7,7 +7,7 @@ import type {
   Principal,
   RuleBook,
   RuleRecord,
-} from '../ports/access.js';
+} from '../ports/access/access.js';
 import { permissions, type AccessRule, type Permission } from '../protocol/settings/access-config.js';
 import { RegistryError } from '../protocol/errors.js';
 import { anonymous } from '../util/anonymous.js';
@@ -16,6 +16,10 @@ import { gives, isAnonymous, isFor, type Subject } from './rules.js';
 /** The parts that `createAccessCheck` asks. */
 export interface AccessCheckParts {
   readonly accounts: Pick<Accounts, 'get'>;
+  /** Returns the record of someone whom an OIDC provider or the host application knows. */
+  readonly findPerson: (
+    name: string,
+  ) => Promise<{ readonly groups: readonly string[]; readonly disabled: boolean } | undefined>;
   readonly rules: Pick<RuleBook, 'list'>;
   readonly groupsOf: (id: string) => readonly string[];
   /** Whether tokens of an external server decide, and not rules. */
@@ -29,13 +33,13 @@ export function createAccessCheck(parts: AccessCheckParts): AccessAdministration
       const message = 'the tokens of the external token server decide: this registry has no rules to check';
       throw new RegistryError('UNSUPPORTED', { message });
     }
-    const account = user === undefined ? undefined : await parts.accounts.get(user);
-    const all = user === undefined ? [] : [...groups, ...(account?.groups ?? []), ...parts.groupsOf(user)];
+    const known = user === undefined ? undefined : ((await parts.accounts.get(user)) ?? (await parts.findPerson(user)));
+    const all = user === undefined ? [] : [...groups, ...(known?.groups ?? []), ...parts.groupsOf(user)];
     const principal: Principal =
       user === undefined ? anonymous : { id: user, groups: [...new Set(all)].sort(), via: 'basic' };
     const records = await parts.rules.list();
     const find = (permission: Permission): AccessFinding =>
-      account?.disabled === true
+      known?.disabled === true
         ? { allowed: false, by: [], wouldNeed: { enabledAccount: true } }
         : judge(records, principal, permission, at);
     const findings = Object.fromEntries(permissions.map((permission) => [permission, find(permission)]));
@@ -52,7 +56,7 @@ function judge(
 ): AccessFinding {
   const subject = permission === 'monitor' ? undefined : at;
   const giving = records.filter(({ rule }) => gives(rule, permission, subject));
-  // No rule gives `admin` or `monitor` to everyone, and `admin` on an image is that on its whole repository.
+  // No rule gives `admin` or `monitor` to everyone, and `admin` on an image means `admin` on its whole repository.
   const own = giving.filter(({ rule }) => isFor(rule, principal));
   if (own.length > 0) return { allowed: true, by: own.map(({ id }) => id) };
   return { allowed: false, by: [], wouldNeed: needOf(giving, principal, permission, subject) };

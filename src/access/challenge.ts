@@ -1,4 +1,6 @@
-import type { AccessQuestion } from '../ports/access.js';
+import type { AccessQuestion } from '../ports/access/access.js';
+import { RegistryError } from '../protocol/errors.js';
+import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
 import { formatScope } from '../protocol/tokens/token-scope.js';
 
 /** How the registry asks clients to log in. */
@@ -37,4 +39,20 @@ export function describeRequired({ requiredGrants }: AccessQuestion): unknown {
   return requiredGrants.flatMap(({ type, name, actions }) =>
     actions.map((action) => ({ Type: type, Name: name, Action: action })),
   );
+}
+
+/** Creates the error that asks a client to log in. */
+export function unauthorized(
+  options: ChallengeOptions,
+  question: AccessQuestion,
+  message?: string,
+  problem?: TokenProblem,
+  refusedLogin?: RefusedLogin,
+): RegistryError {
+  return new RegistryError('UNAUTHORIZED', {
+    refusedLogin,
+    ...(message === undefined ? {} : { message }),
+    detail: describeRequired(question),
+    headers: { 'WWW-Authenticate': formatChallenge(options, question, problem) },
+  });
 }

@@ -1,4 +1,4 @@
-import type { Principal } from '../ports/access.js';
+import type { Principal } from '../ports/access/access.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 
 /**

@@ -1,5 +1,5 @@
 import { anonymous } from '../util/anonymous.js';
-import type { Access, AccessControl } from '../ports/access.js';
+import type { Access, AccessControl } from '../ports/access/access.js';
 import { RegistryError } from '../protocol/errors.js';
 import { everyImage } from './reach.js';
 
@@ -20,7 +20,7 @@ export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
       Promise.resolve(actions.filter((action) => mode === 'open' || readOnly.has(action))),
     reach: () => Promise.resolve(everyImage),
     mayKnow: () => Promise.resolve(true),
-    // Nobody can log in here: after a 401, clients would ask for a password that nothing accepts.
+    // No one can log in here: after a 401, clients would ask for a password that nothing accepts.
     refusal: () =>
       new RegistryError('DENIED', {
         message: 'this registry is read-only: to allow more, set rules in the option "access"',

@@ -1,38 +1,34 @@
-import type { AccessControl, IdentitySource, SigningKeyInfo } from '../ports/access.js';
-import type { Actor } from '../ports/journal.js';
-import type { Documents } from '../ports/documents.js';
-import type { MetadataWriter } from '../ports/metadata.js';
+import type { AccessControl, SigningKeyInfo } from '../ports/access/access.js';
+import type { Actor } from '../ports/metadata/journal.js';
+import type { Documents } from '../ports/metadata/documents.js';
+import type { MetadataStore, MetadataWriter } from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
 import { createAccessCheck } from './access-check.js';
-import { StoredAccounts } from './identities/accounts.js';
 import { BearerTokens } from './tokens/bearer-token.js';
 import type { ChallengeOptions } from './challenge.js';
 import { ExternalTokens } from './tokens/external-tokens.js';
-import { HtpasswdSource } from './identities/htpasswd.js';
-import { LoginThrottle } from './identities/login-throttle.js';
-import { OidcSource } from './identities/oidc.js';
-import { StoredProviderLogins } from './identities/provider-logins.js';
+import { LastLogins } from './identities/last-logins.js';
+import type { StoredAccounts } from './identities/accounts.js';
+import { openIdentities, type Identities } from './open-identities.js';
+import { createPeople } from './people.js';
 import { StoredRuleBook } from './rule-book.js';
-import { RuledAccess, type IdentifyToken } from './ruled-access.js';
-import { Sessions, type SessionParts } from './sessions.js';
-import { PasswordClient } from './identities/password-client.js';
+import type { IdentifyToken } from './authentication.js';
+import { RuledAccess } from './ruled-access.js';
+import { Sessions } from './sessions.js';
 import { openSigningKeys } from './tokens/open-signing-keys.js';
 import type { SigningKeys } from './tokens/signing-keys.js';
 
 /** What access control needs from the registry. */
 export interface AccessParts {
-  readonly metadata: Documents & MetadataWriter;
+  readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;
   /** The path in front of `/v2`. */
   readonly prefix: string;
 }
-
-/** Returns the user of a source if the credential with this stamp is still valid. */
-type Revive = (source: string, id: string, stamp: string) => ReturnType<SessionParts['revive']>;
 
 /** Without rules, the token server alone decides: its tokens allow exactly what they grant. */
 const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['pull', 'push', 'delete'] }];
@@ -56,42 +52,21 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
   const hasTokenServer = tokenServer !== undefined;
   const declared = hasTokenServer && settings.rules.length === 0 ? rulesOfTokenServer : settings.rules;
   const rules = new StoredRuleBook(declared, metadata, runtime);
-  const htpasswd =
-    settings.htpasswd === undefined
-      ? undefined
-      : await HtpasswdSource.open({
-          path: settings.htpasswd,
-          verifier: new PasswordClient(),
-          throttle: new LoginThrottle({ now: () => runtime.now() }),
-          runtime,
-        });
-  if (htpasswd !== undefined) closers.add('htpasswd', () => htpasswd.close());
-  const accounts = new StoredAccounts(metadata, runtime, {
-    isTaken: (name) => htpasswd?.has(name) ?? false,
-    revive: (source, id, stamp) => revive(source, id, stamp),
-  });
-  const oidc = new OidcSource(settings.oidc, runtime);
-  // The htpasswd file comes last, because it claims every password.
-  const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
-  // A person with the name of a CI system would get its permissions.
-  const machines = new Set(settings.oidc.flatMap(({ identities }) => identities.map(({ user }) => user)));
-  const logins = new StoredProviderLogins(settings.login, {
-    runtime,
-    isTaken: async (name) =>
-      machines.has(name) || (await htpasswd?.has(name)) === true || (await accounts.get(name)) !== undefined,
-  });
+  const groupsOf = createGroups(settings.groups);
+  const identities = await openIdentities(settings, { ...parts, groupsOf }, closers);
+  const { accounts, oidc, people, htpasswd, sources, revive } = identities;
   const hasTokens = !hasTokenServer && challenge === 'bearer';
   const keys = hasTokens ? await openKeys(settings, parts) : undefined;
-  const revive: Revive = async (kind, id, stamp) => sources.find((one) => one.kind === kind)?.revive(id, stamp);
   const tokens = keys && createTokens(settings, keys, revive, runtime);
   const external = hasTokenServer ? new ExternalTokens(tokenServer, runtime) : undefined;
   const bearers: readonly (IdentifyToken | undefined)[] = [
     (token) => identifyAccount(accounts, token),
-    tokens && ((token) => tokens.identify(token)),
+    tokens && (async (token) => refuseDisabled(people, await tokens.identify(token))),
     external && ((token) => external.identify(token)),
     (token) => oidc.identify(token),
   ];
-  const groupsOf = createGroups(settings.groups);
+  const sessions = new Sessions({ metadata, runtime, revive });
+  const lastLogins = new LastLogins({ metadata, runtime });
   const needsGrants = declared === rulesOfTokenServer;
   return new RuledAccess({
     rules: () => rules.rules(),
@@ -102,13 +77,16 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
     grantsBy: hasTokenServer ? 'repository' : 'wire name',
     needsGrants,
     tokens,
-    sessions: new Sessions({ metadata, runtime, revive, accepts: (user, stamp) => logins.accepts(user, stamp) }),
-    logins,
+    sessions,
+    meetHostUser: (user) => people.meet(user),
+    noteLogin: (user) => lastLogins.note(user),
+    logins: identities.logins,
     loginUrl: settings.loginUrl,
     administration: {
       accounts,
       rules,
-      check: createAccessCheck({ accounts, rules, groupsOf, needsGrants }),
+      people: createPeople({ accounts, htpasswd, people, sessions, lastLogins, groupsOf }),
+      check: createAccessCheck({ accounts, findPerson: (name) => people.describe(name), rules, groupsOf, needsGrants }),
       ...administerKeys(keys),
     },
   });
@@ -118,6 +96,18 @@ async function identifyAccount(accounts: StoredAccounts, token: string): ReturnT
   if (!accounts.claims('', token)) return undefined;
   const identity = await accounts.identify(token);
   return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: accounts.kind };
+}
+
+/**
+ * Refuses access tokens that a user of the host application got before an administrator disabled the user. They have no stamp,
+ * so nothing has looked the user up.
+ */
+async function refuseDisabled(
+  people: Identities['people'],
+  found: Awaited<ReturnType<IdentifyToken>>,
+): ReturnType<IdentifyToken> {
+  if (typeof found !== 'object' || found.source !== 'host' || found.stamp !== undefined) return found;
+  return (await people.isHostUserDisabled(found.id)) ? 'disabled' : found;
 }
 
 function openKeys({ tokens }: AccessSettings, { metadata, runtime }: AccessParts): Promise<SigningKeys> {
@@ -130,7 +120,12 @@ function openKeys({ tokens }: AccessSettings, { metadata, runtime }: AccessParts
   });
 }
 
-function createTokens({ tokens }: AccessSettings, keys: SigningKeys, revive: Revive, runtime: Runtime): BearerTokens {
+function createTokens(
+  { tokens }: AccessSettings,
+  keys: SigningKeys,
+  revive: Identities['revive'],
+  runtime: Runtime,
+): BearerTokens {
   return new BearerTokens({
     ...tokens,
     keys,

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { AccessControl, Principal } from '../ports/access.js';
+import type { AccessControl, Principal } from '../ports/access/access.js';
 import { RegistryError } from '../protocol/errors.js';
 import { everyImage } from './reach.js';
 
@@ -21,7 +21,7 @@ export function createOwnerAccess(inner: AccessControl, owner: Owner): AccessCon
   const expected = hash(`Bearer ${owner.secret}`);
   const refusal = (): RegistryError =>
     new RegistryError('UNAUTHORIZED', {
-      message: 'the data folder is open for the command that started this registry',
+      message: 'this registry serves only the command that opened its data folder',
     });
   return {
     isOpen: false,

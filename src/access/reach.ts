@@ -1,4 +1,4 @@
-import type { Reach } from '../ports/access.js';
+import type { Reach } from '../ports/access/access.js';
 import { compilePattern, type Pattern } from '../protocol/patterns.js';
 
 /** Reaches every image of a repository. */

@@ -1,7 +1,7 @@
-import type { Documents } from '../ports/documents.js';
-import type { Change, MetadataWriter, Precondition } from '../ports/metadata.js';
-import type { Actor, Attribution } from '../ports/journal.js';
-import type { RuleBook, RuleRecord } from '../ports/access.js';
+import type { Documents } from '../ports/metadata/documents.js';
+import type { Change, MetadataWriter, Precondition } from '../ports/metadata/metadata.js';
+import type { Actor, Attribution } from '../ports/metadata/journal.js';
+import type { RuleBook, RuleRecord } from '../ports/access/access.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import { RegistryError } from '../protocol/errors.js';

@@ -1,9 +1,8 @@
 /**
- * Access control. `permits` in this file makes the access decision, and `rules.ts` evaluates the rules. `identities/` verifies
- * users; `tokens/` issues and verifies tokens. The composition root imports this folder through `open-access.ts` and
+ * Access control. `permits` in this file makes the access decision, and `rules.ts` evaluates the rules. `authentication.ts` asks
+ * `identities/`, which verifies users; `tokens/` issues and verifies tokens. The composition root imports this folder through `open-access.ts` and
  * `local-access.ts`. It imports ports/, protocol/ and util/.
  */
-import { anonymous } from '../util/anonymous.js';
 import type {
   Access,
   AccessAdministration,
@@ -11,55 +10,33 @@ import type {
   AccessQuestion,
   AccessTarget,
   Credentials,
-  Identity,
-  IdentitySource,
   ImageAction,
   PasswordLogin,
   Principal,
   Reach,
-  SessionKeeper,
   TokenIssuer,
-} from '../ports/access.js';
-import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
+} from '../ports/access/access.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import { toCanonicalImage } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
-import { parseAuthorization } from './authorization.js';
-import { describeRequired, formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
-import { toHostPrincipal } from './host-principal.js';
+import { Authentication, type AuthenticationParts, type TokenMint } from './authentication.js';
+import { describeRequired, unauthorized } from './challenge.js';
 import { intersect, reachOfImages } from './reach.js';
-import { problemOfUnclaimed, refuse } from './refused-login.js';
 import { isAnonymous, type RuleSet } from './rules.js';
-import { readSubject } from './tokens/token-verification.js';
-
-/** Returns the principal of a token, or why it is refused; `undefined` if the token is of another kind. */
-export type IdentifyToken = (token: string) => Promise<Principal | LoginProblem | undefined>;
-
-/** Issues our own tokens and redeems refresh tokens. */
-export interface TokenMint {
-  readonly issue: TokenIssuer['issue'];
-  refresh(refreshToken: string): Promise<Principal | LoginProblem>;
-}
 
 /** The parts that `RuledAccess` combines. */
-export interface RuledAccessParts {
+export interface RuledAccessParts extends AuthenticationParts {
   /** Returns the current rules. */
   readonly rules: () => Promise<RuleSet>;
-  /** The first source that claims a password decides about it. */
-  readonly sources: readonly IdentitySource[];
-  /** The first that recognizes the kind of a token decides about it. */
-  readonly bearers: readonly IdentifyToken[];
-  readonly challenge: ChallengeOptions;
-  /** Returns the groups that the options give a user, in addition to those from the identity source. */
-  readonly groupsOf: (id: string) => readonly string[];
-  /** How tokens name images. Those of an external token server use the repository, under any name that the client uses. */
+  /**
+   * How tokens name images. Those of an external token server use the repository, under any name that the client uses.
+   */
   readonly grantsBy: 'wire name' | 'repository';
   /** Whether every access to a repository needs a token that grants it. */
   readonly needsGrants: boolean;
   readonly tokens?: TokenMint | undefined;
-  readonly sessions: SessionKeeper;
   readonly loginUrl: string | undefined;
   readonly logins: AccessControl['logins'];
   readonly administration: AccessAdministration;
@@ -76,15 +53,18 @@ export class RuledAccess implements AccessControl {
   readonly loginUrl: string | undefined;
   readonly logins: AccessControl['logins'];
   readonly #parts: RuledAccessParts;
+  readonly #authentication: Authentication;
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
+    const authentication = new Authentication(parts);
+    this.#authentication = authentication;
     this.administration = parts.administration;
     this.loginUrl = parts.loginUrl;
     this.logins = parts.logins;
     this.challengesFirst = parts.challenge.scheme === 'bearer';
     const login: PasswordLogin['login'] = (username, password, client) =>
-      this.#login(username, password, { access: 'token', client, requiredGrants: [] });
+      authentication.login(username, password, { access: 'token', client, requiredGrants: [] });
     const { sessions } = parts;
     this.sessions = {
       login,
@@ -96,25 +76,13 @@ export class RuledAccess implements AccessControl {
     };
     this.tokens = parts.tokens && {
       login,
-      refresh: (token, client) => this.#refresh(token, { access: 'token', client, requiredGrants: [] }),
+      refresh: (token, client) => authentication.refresh(token, { access: 'token', client, requiredGrants: [] }),
       issue: parts.tokens.issue,
     };
   }
 
-  async authenticate({ authorization, host, session }: Credentials, question: AccessQuestion): Promise<Principal> {
-    // A host application in plain JavaScript may return null.
-    if (host !== undefined && host !== null) return this.#withGroups(toHostPrincipal(host));
-    const credentials = parseAuthorization(authorization);
-    if (credentials.scheme === 'none') return this.#resume(session);
-    if (credentials.scheme === 'unusable') {
-      const message = 'the Authorization header is malformed';
-      throw this.#refusedLogin(question, { reason: 'malformed', username: '', via: 'basic' }, message);
-    }
-    if (credentials.scheme === 'bearer') return this.#identify(credentials.token, question);
-    const { username, password } = credentials;
-    // containers/image sends this without credentials, and the conformance suite always does.
-    if (username === '' && password === '') return { ...anonymous, via: 'basic' };
-    return this.#login(username, password, question);
+  authenticate(credentials: Credentials, question: AccessQuestion): Promise<Principal> {
+    return this.#authentication.authenticate(credentials, question);
   }
 
   async permits(principal: Principal, access: Access, target: AccessTarget = {}): Promise<boolean> {
@@ -161,8 +129,8 @@ export class RuledAccess implements AccessControl {
     const { grants } = principal;
     // Like distribution, 401 and not 403: the client then requests a token that grants more.
     if (grants !== undefined)
-      return this.#unauthorized(question, 'the token does not allow this', 'insufficient_scope');
-    if (isAnonymous(principal)) return this.#unauthorized(question);
+      return unauthorized(this.#parts.challenge, question, 'the token does not allow this', 'insufficient_scope');
+    if (isAnonymous(principal)) return unauthorized(this.#parts.challenge, question);
     return new RegistryError('DENIED', { detail: describeRequired(question) });
   }
 
@@ -203,96 +171,15 @@ export class RuledAccess implements AccessControl {
       covers(grants, { type: 'repository', name: granted, action: access });
     if (grantsBy === 'wire name' && name !== undefined) return isGrantedAs(name);
     if (isGrantedAs(`${at?.repository}/${at?.image}`)) return true;
-    // Docker asks the token server for the name that its user typed, which for an official image may be the short one.
+    // Docker requests a token for the name that its user typed, which may be the short name of an official image.
     return name !== undefined && isShortName(name, at) && isGrantedAs(name);
-  }
-
-  async #resume(session: string | undefined): Promise<Principal> {
-    const found = session === undefined ? undefined : await this.#parts.sessions.identify(session);
-    return found === undefined ? anonymous : this.#withGroups(found);
-  }
-
-  async #identify(token: string, question: AccessQuestion): Promise<Principal> {
-    let reason: LoginProblem | undefined;
-    for (const identify of this.#parts.bearers) {
-      const found = await identify(token);
-      if (typeof found === 'object') return this.#withGroups(found);
-      reason = found;
-      if (reason !== undefined) break;
-    }
-    const refused = {
-      reason: reason ?? problemOfUnclaimed(token),
-      username: readSubject(token),
-      via: 'bearer',
-    } as const;
-    throw this.#refusedLogin(question, refused, 'the token is invalid, expired or revoked', 'invalid_token');
-  }
-
-  /** @throws RegistryError UNAUTHORIZED, identical for an unknown user and a wrong password; TOOMANYREQUESTS. */
-  async #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
-    // A name without a password may be a password in the wrong place, so it is not logged.
-    const shown = { username: password === '' ? '' : username, via: 'basic' } as const;
-    const source = this.#parts.sources.find((one) => one.claims(username, password));
-    let found: Identity | LoginProblem | undefined;
-    try {
-      found = await source?.login(username, password, question.client);
-    } catch (error) {
-      if (!(error instanceof RegistryError) || error.code !== 'TOOMANYREQUESTS') throw error;
-      const { message, headers } = error;
-      const refusedLogin = refuse('throttled', shown);
-      throw new RegistryError('TOOMANYREQUESTS', { message, headers, refusedLogin, refusal: 'throttled_login' });
-    }
-    if (typeof found === 'object') return this.#withGroups(toPrincipal(found, source?.kind));
-    // The htpasswd file gets every password that no other source claims.
-    const reason = found === undefined || found === 'malformed' ? problemOfUnclaimed(password) : found;
-    throw this.#refusedLogin(question, { ...shown, reason }, 'wrong user name or password');
-  }
-
-  async #refresh(token: string, question: AccessQuestion): Promise<Principal> {
-    const found = (await this.#parts.tokens?.refresh(token)) ?? 'malformed';
-    if (typeof found === 'object') return this.#withGroups(found);
-    const refused = { reason: found, username: readSubject(token), via: 'refresh token' } as const;
-    throw this.#refusedLogin(question, refused, 'the refresh token is invalid, expired or revoked');
-  }
-
-  #withGroups(principal: Principal): Principal {
-    const more = isAnonymous(principal) ? [] : this.#parts.groupsOf(principal.id);
-    if (more.length === 0) return principal;
-    return { ...principal, groups: [...new Set([...principal.groups, ...more])] };
-  }
-
-  #refusedLogin(
-    question: AccessQuestion,
-    { reason, ...login }: RefusedLogin,
-    message: string,
-    problem?: TokenProblem,
-  ): RegistryError {
-    return this.#unauthorized(question, message, problem, refuse(reason, login));
-  }
-
-  #unauthorized(
-    question: AccessQuestion,
-    message?: string,
-    problem?: TokenProblem,
-    refusedLogin?: RefusedLogin,
-  ): RegistryError {
-    return new RegistryError('UNAUTHORIZED', {
-      refusedLogin,
-      ...(message === undefined ? {} : { message }),
-      detail: describeRequired(question),
-      headers: { 'WWW-Authenticate': formatChallenge(this.#parts.challenge, question, problem) },
-    });
   }
 }
 
 /** Returns whether the name is the repository and the short name of an official image of Docker Hub. */
 function isShortName(name: string, at: AccessTarget['at']): boolean {
   const [repository, image, ...rest] = name.split('/');
-  // In a repository called `library`, it may be the whole name of another image.
+  // In a repository called `library`, it may be the full name of another image.
   if (repository === 'library' || image === undefined || rest.length > 0) return false;
   return repository === at?.repository && at?.image === toCanonicalImage(image);
-}
-
-function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind'] | undefined): Principal {
-  return { ...identity, via: 'basic', source, stamp };
 }

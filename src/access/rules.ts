@@ -1,7 +1,7 @@
 import type { AccessLimit, AccessRule, Permission } from '../protocol/settings/access-config.js';
 import { matchesPattern } from '../protocol/patterns.js';
 import { anonymous } from '../util/anonymous.js';
-import type { Principal, Reach } from '../ports/access.js';
+import type { Principal, Reach } from '../ports/access/access.js';
 import { intersect, reachOf } from './reach.js';
 
 /** An image, or a repository as a whole. */

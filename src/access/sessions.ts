@@ -1,7 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { Identity, IdentitySource, Principal, Session, SessionClient, SessionKeeper } from '../ports/access.js';
-import type { Documents } from '../ports/documents.js';
-import type { Change, MetadataWriter } from '../ports/metadata.js';
+import type {
+  Identity,
+  IdentitySource,
+  Principal,
+  Session,
+  SessionClient,
+  SessionKeeper,
+} from '../ports/access/access.js';
+import type { Documents } from '../ports/metadata/documents.js';
+import type { Change, MetadataWriter } from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Semaphore } from '../util/scheduling/concurrency.js';
@@ -12,7 +19,7 @@ const secretBytes = 32;
 const maxAgeMs = 12 * 3600 * 1000;
 /** A session ends after this time without a request. */
 const maxIdleMs = 3600 * 1000;
-/** How exactly the time of the last request is stored: not each request is a write. */
+/** The precision with which the time of the last request is stored, so that not every request is a write. */
 const seenPrecisionMs = 60_000;
 /** Further logins of a user end its oldest sessions, so that no one can end the sessions of everyone else. */
 const maxSessionsPerUser = 20;
@@ -28,8 +35,6 @@ interface StoredSession {
   readonly seenAt: number;
   readonly address: string;
   readonly agent?: string | undefined;
-  /** What the OIDC provider reported at the login. Absent: the source knows the present groups. */
-  readonly groups?: readonly string[] | undefined;
 }
 
 /** The dependencies of `Sessions`. */
@@ -37,8 +42,6 @@ export interface SessionParts {
   readonly metadata: Documents & MetadataWriter;
   readonly runtime: Runtime;
   /** Returns the user if the credential with this stamp is still valid. */
-  /** Returns whether a login with an OIDC provider still holds. */
-  readonly accepts: (user: string, stamp: string) => Promise<boolean>;
   readonly revive: (kind: IdentitySource['kind'], id: string, stamp: string) => Promise<Identity | undefined>;
 }
 
@@ -52,15 +55,14 @@ export class Sessions implements SessionKeeper {
     this.#parts = parts;
   }
 
-  async start({ id, source, stamp, groups }: Principal, { address, agent }: SessionClient): Promise<string> {
+  async start({ id, source, stamp }: Principal, { address, agent }: SessionClient): Promise<string> {
     if (source === undefined || stamp === undefined) {
       const message = 'this login cannot have a session: use a password, or a token of an account';
       throw new RegistryError('UNSUPPORTED', { status: 400, message });
     }
     const now = this.#parts.runtime.now();
-    const kept = source === 'oidc' ? { groups } : {};
     const value = `aas_${randomBytes(secretBytes).toString('base64url')}`;
-    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address, agent, ...kept };
+    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address, agent };
     await this.#starts.run(async () => {
       await this.#apply([...(await this.#surplus(id, now)), put(hash(value), session)], true);
     });
@@ -73,7 +75,9 @@ export class Sessions implements SessionKeeper {
     const session = (await this.#parts.metadata.document('session', id)) as StoredSession | undefined;
     if (session === undefined) return undefined;
     const now = this.#parts.runtime.now();
-    const identity = isOver(session, now) ? undefined : await this.#revive(session);
+    const identity = isOver(session, now)
+      ? undefined
+      : await this.#parts.revive(session.source, session.user, session.stamp);
     if (identity === undefined || (identity.expiresAt ?? Infinity) <= now) {
       await this.#apply([remove(id)], false);
       return undefined;
@@ -83,11 +87,6 @@ export class Sessions implements SessionKeeper {
       await this.#parts.metadata.tryApply([put(id, { ...session, seenAt: now })], { durable: false, require });
     }
     return { ...identity, via: 'session', source: session.source, stamp: session.stamp };
-  }
-
-  async #revive({ source, user, stamp, groups }: StoredSession): Promise<Identity | undefined> {
-    if (groups === undefined) return this.#parts.revive(source, user, stamp);
-    return (await this.#parts.accepts(user, stamp)) ? { id: user, groups } : undefined;
   }
 
   async end(value: string): Promise<void> {
@@ -100,7 +99,7 @@ export class Sessions implements SessionKeeper {
     return (await this.#all())
       .filter(({ session }) => !isOver(session, now) && (user === undefined || session.user === user))
       .sort((one, other) => other.session.createdAt - one.session.createdAt)
-      .map(({ id, session: { stamp: _stamp, groups: _groups, ...shown } }) => ({
+      .map(({ id, session: { stamp: _stamp, ...shown } }) => ({
         id,
         ...shown,
         isCurrent: id === current,

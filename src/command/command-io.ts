@@ -17,7 +17,7 @@ export interface CommandIo {
   readonly exitWith: (code: ExitCode) => void;
 }
 
-/** 1: refused or failed. 2: used incorrectly. 3: done in part. */
+/** 1: refused or failed. 2: used incorrectly. 3: partly done. */
 export type ExitCode = 0 | 1 | 2 | 3;
 
 /** Returns the streams and the environment of this process. */

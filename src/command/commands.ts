@@ -7,6 +7,7 @@ import { addArchiveCommands } from './archives/archive-commands.js';
 import { addBackupCommands } from './backup/backup-commands.js';
 import { addCheckConfigCommand } from './check-config-command.js';
 import { addAccessCommands } from './client/commands/access.js';
+import { addPeopleCommands } from './client/commands/people.js';
 import { addCacheCommands } from './client/commands/caches.js';
 import { addEditCommands } from './client/commands/edit.js';
 import { addEventCommand } from './client/commands/events.js';
@@ -24,7 +25,9 @@ import { addTrashCommands } from './client/commands/trash.js';
 import { processIo, type CommandIo } from './command-io.js';
 import { addCompletionCommand } from './completion.js';
 import { addImportRegistryCommand } from './import-registry-command.js';
+import { addMigrateCommand } from './migrate-command.js';
 import { addRepairCommand } from './repair-command.js';
+import { addStorageCommands } from './storage-commands.js';
 import { addServeFlags } from './serve/serve-flags.js';
 import type { ServeFlags } from './serve/serve-settings.js';
 import { formatUsageError } from './usage-error.js';
@@ -36,7 +39,7 @@ export async function run(io: CommandIo = processIo(), args: readonly string[] =
     await buildProgram(io).parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Commander has printed the help, or what is wrong. Help that was asked for has exit code 0.
+    // Commander has printed the help or the problem. Requested help has exit code 0.
     io.exitWith(error.exitCode === 0 ? 0 : 2);
   }
 }
@@ -73,6 +76,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addQuotaCommands(program, io);
   program.commandsGroup('Access:');
   addAccessCommands(program, io);
+  addPeopleCommands(program, io);
   addRuleCommands(program, io);
   program.commandsGroup('Server:');
   const serving = program.command('serve').description('Run a registry; flags override the config file');
@@ -86,8 +90,10 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addJobCommands(program, io);
   addEventCommand(program, io);
   addBackupCommands(program, io);
-  addImportRegistryCommand(program);
+  addImportRegistryCommand(program, io);
   addRepairCommand(program);
+  addStorageCommands(program);
+  addMigrateCommand(program, io);
   addCompletionCommand(program, io);
   program.helpCommand('help [command]', 'Show the help of a command');
   return program;

@@ -117,6 +117,38 @@ export const logFormats = ['json', 'pretty'] as const;
 /** One of `logFormats`. */
 export type LogFormat = (typeof logFormats)[number];
 
+/** `server.metrics`: a listener of its own for operators. */
+const metricsSchema = strictOptions({
+  host: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: 'The address to listen on, which must be private.', unset: '`127.0.0.1`' }),
+  port: z
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .meta({ description: 'The port. `0` chooses a free port.', unset: 'required without `socket`' }),
+  socket: z.string().min(1).optional().meta({
+    description: 'Path of a Unix socket to listen on instead of a port. Its permissions are `socketMode`.',
+    unset: 'none',
+  }),
+})
+  .superRefine(({ host, port, socket }, context) => {
+    const refuse = (name: string, message: string): void => context.addIssue({ code: 'custom', path: [name], message });
+    if (socket === undefined && port === undefined) refuse('port', 'is required, unless "socket" is set');
+    if (socket !== undefined && port !== undefined) refuse('port', 'cannot be combined with "socket"');
+    if (socket !== undefined && host !== undefined) refuse('host', 'cannot be combined with "socket"');
+  })
+  .optional()
+  .meta({
+    description:
+      'A second address that serves `/metrics`, `/healthz` and `/readyz` without a login, in plain http, and nothing else.',
+    unset: 'none',
+  });
+
 /** The schema of the `server` section of a config file: what `artifactapi serve` needs besides the options of the registry. */
 export const serverSchema = strictOptions({
   host: z.string().min(1).optional().meta({ description: 'The address to listen on.', unset: '`127.0.0.1`' }),
@@ -137,8 +169,9 @@ export const serverSchema = strictOptions({
     .regex(/^0?[0-7]{3}$/, 'must be three octal digits in quotes, such as "0660"')
     .default('0660')
     .meta({
-      description: "Permissions of the socket. A client needs permission to write: `'0666'` lets everyone connect.",
+      description: "Permissions of the sockets. A client needs permission to write: `'0666'` lets everyone connect.",
     }),
+  metrics: metricsSchema,
   tls: strictOptions({
     cert: z.string().min(1).meta({ description: 'Path of the certificate chain in PEM.' }),
     key: z.string().min(1).meta({ description: 'Path of the private key in PEM.' }),

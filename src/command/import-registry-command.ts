@@ -1,37 +1,65 @@
-/** `artifactapi import-registry`: moves in from the data folder of another registry. */
+/** `artifactapi import-registry`: imports the data folder of another registry. */
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { FolderImportOptions } from '../composition/folder-import.js';
-import type { MigrationProblem, MigrationReport } from '../ports/migration.js';
+import type { FolderImportOptions } from '../composition/stores/folder-import.js';
+import type { MigrationProblem, MigrationReport } from '../ports/operations/migration.js';
 import { plainLogger } from '../util/plain-log.js';
 import { WorkLine } from './backup/work-line.js';
-import { formatProblem, formatReport, toDocument } from './migration-report.js';
+import type { Document } from './client/api-client.js';
+import { runConnected, type Run } from './client/client-command.js';
+import { printJob, startAndWait } from './client/commands/jobs.js';
+import type { ConnectionFlags } from './client/connection.js';
+import { reportFailure, usageError, type CommandIo } from './command-io.js';
+import { formatJobReport, formatProblem, formatReport, toDocument } from './migration-report.js';
 
-interface Flags {
+interface Flags extends ConnectionFlags {
   readonly into: string;
-  readonly data: string;
-  readonly copy?: boolean;
-  readonly verify?: boolean;
-  readonly dryRun?: boolean;
-  readonly json?: boolean;
+  readonly copy?: true;
+  readonly verify?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
 }
 
 const refused = 1;
 const partlyDone = 3;
 
 /** Adds `import-registry`. */
-export function addImportRegistryCommand(program: Command): void {
+export function addImportRegistryCommand(program: Command, io: CommandIo): void {
   program
     .command('import-registry')
     .description('Import the data folder of a stopped registry: CNCF distribution (registry:2, registry:3) or zot')
-    .argument('<folder>', 'data folder of the other registry, such as /var/lib/registry; it is not changed')
-    .requiredOption('--into <repository>', 'local repository that gets the images')
-    .option('--data <folder>', 'data folder of this registry, which must be stopped too', './data')
+    .argument(
+      '<folder>',
+      'data folder of the other registry, such as /var/lib/registry; it is not changed. Of a running registry: inside one of its option imports.folders',
+    )
+    .requiredOption('--into <repository>', 'local repository that receives the images')
+    .option('--data <folder>', 'data folder of this registry if it is stopped (default: ./data)')
+    .option('--url <url>', 'URL of this registry if it is running: imports in a job (default: $ARTIFACTAPI_URL)')
+    .option('--user <name:password>', 'login at the running registry')
     .option('--copy', 'copy the files instead of linking them')
     .option('--verify', 'hash every blob before it is added; manifests are always hashed')
     .option('--dry-run', 'report what an import would do and which problems it would find; write nothing')
-    .option('--json', 'print one JSON document')
-    .action(importFolder);
+    .option('--json', 'print one JSON document; with --url, the job')
+    .action((folder: string, flags: Flags) => {
+      if (flags.data !== undefined && flags.url !== undefined) {
+        const error = usageError('--url names a running registry, --data a stopped one: use one');
+        return reportFailure(io, () => Promise.reject(error));
+      }
+      const isRunning = flags.url !== undefined || (io.env['ARTIFACTAPI_URL'] ?? '') !== '';
+      if (flags.data !== undefined || !isRunning) return importFolder(folder, flags);
+      return reportFailure(io, () => runConnected(io, flags, (run) => importByJob(run, folder)));
+    });
+}
+
+/** Lets a running registry import a folder of its machine. */
+async function importByJob(run: Run<Flags>, folder: string): Promise<void> {
+  const { into: repository, copy, verify, dryRun } = run.flags;
+  const document = { kind: 'import', folder, repository, copy, verify, dry_run: dryRun };
+  await startAndWait(run, document, (job) => {
+    const { report } = job as { readonly report?: Document };
+    if (report === undefined || run.output.isJson) printJob(run, job);
+    else run.io.stdout.write(formatJobReport(report, dryRun === true));
+  });
 }
 
 async function importFolder(folder: string, flags: Flags): Promise<void> {
@@ -47,7 +75,7 @@ async function importFolder(folder: string, flags: Flags): Promise<void> {
   };
   try {
     // Loaded on demand, for a faster start of the other commands.
-    const { importRegistryFolder } = await import('../composition/folder-import.js');
+    const { importRegistryFolder } = await import('../composition/stores/folder-import.js');
     const { createRuntime } = await import('../composition/runtime.js');
     const report = await importRegistryFolder(
       { ...optionsOf(folder, flags), signal: stop.signal, onProblem, onProgress: showProgress(line) },
@@ -65,7 +93,7 @@ async function importFolder(folder: string, flags: Flags): Promise<void> {
   }
 }
 
-function optionsOf(folder: string, { into, data, copy, verify, dryRun }: Flags): FolderImportOptions {
+function optionsOf(folder: string, { into, data = './data', copy, verify, dryRun }: Flags): FolderImportOptions {
   const by = { principal: 'import-registry', via: 'system' } as const;
   return { source: path.resolve(folder), data: path.resolve(data), repository: into, copy, verify, dryRun, by };
 }

@@ -1,5 +1,6 @@
-import type { MigrationProblem, MigrationReport } from '../ports/migration.js';
+import type { MigrationProblem, MigrationReport } from '../ports/operations/migration.js';
 import { formatBytes } from './archives/progress.js';
+import type { Document } from './client/api-client.js';
 
 const formats: Readonly<Record<MigrationReport['format'], string>> = {
   distribution: 'CNCF distribution',
@@ -13,12 +14,29 @@ export function formatProblem({ image, tags, manifest, problem, message }: Migra
   return `${name}  ${problem}: ${message}\n`;
 }
 
-/** Formats the result of an import. */
-export function formatReport(report: MigrationReport, folder: string): string {
+/** What the text of a result needs. */
+type Result = Omit<MigrationReport, 'startedAt' | 'finishedAt'>;
+
+/** The report of an import job, as the API shows it. */
+interface JobReport extends Pick<Result, 'format' | 'repository' | 'images' | 'manifests' | 'tags' | 'moves'> {
+  readonly folder: string;
+  readonly blobs: {
+    readonly added: number;
+    readonly bytes: number;
+    readonly copied: number;
+    readonly copied_bytes: number;
+  };
+  readonly problem_count: number;
+  readonly problems: readonly MigrationProblem[];
+}
+
+/** Formats the result of an import. @param listed how many of the problems are listed before. */
+export function formatReport(report: Result, folder: string, listed = report.problems): string {
   const { format, repository, dryRun, images, manifests, tags, blobs, moves, problems } = report;
   const would = dryRun ? 'to add' : 'added';
   const copied = blobs.copied === 0 ? '' : `, of which ${blobs.copied} (${formatBytes(blobs.copiedBytes)}) copied`;
   const kept = tags.kept === 0 ? '' : `, ${tags.kept} newer or immutable here and left as they are`;
+  const above = listed < problems ? `the first ${listed} are listed above, the log has all of them` : 'listed above';
   return [
     `${dryRun ? 'dry run: would import' : 'imported'} ${folder} (${formats[format]}) into ${repository}`,
     `  images: ${images}`,
@@ -26,11 +44,18 @@ export function formatReport(report: MigrationReport, folder: string): string {
     `  tags: ${tags.added} ${would}, ${tags.present} present${kept}`,
     ...(moves === 0 ? [] : [`  history: ${moves} earlier digests of tags ${would}`]),
     `  files: ${blobs.added} ${would} (${formatBytes(blobs.bytes)})${copied}`,
-    ...(problems === 0
-      ? []
-      : [`  problems: ${problems}, listed above; the rest ${dryRun ? 'can be' : 'was'} imported`]),
+    ...(problems === 0 ? [] : [`  problems: ${problems}, ${above}; the rest ${dryRun ? 'can be' : 'was'} imported`]),
     '',
   ].join('\n');
+}
+
+/** Formats the report of an import job, as the API shows it: the problems that it lists, and the result. */
+export function formatJobReport(document: Document, dryRun: boolean): string {
+  // The registry of this release wrote it.
+  const { folder, blobs, problem_count: count, problems, ...rest } = document as unknown as JobReport;
+  const { copied_bytes: copiedBytes, ...bytes } = blobs;
+  const result: Result = { ...rest, dryRun, blobs: { ...bytes, copiedBytes }, problems: count };
+  return problems.map(formatProblem).join('') + formatReport(result, folder, problems.length);
 }
 
 /** Returns the document that `--json` prints. */

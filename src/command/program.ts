@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import type { LogLevel } from './config-file.js';
-import { formatGreeting } from './serve/greeting.js';
+import { formatGreeting, type Started } from './serve/greeting.js';
 import { createServeLog } from './serve/log/serve-log.js';
 import type { Logger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
@@ -13,12 +13,13 @@ import { Reloader, toRegistryOptions, toServerOptions, type Configured } from '.
 import { catchHangUp, handleSignals } from './serve/serve-signals.js';
 import { createRegistryServer, type RegistryServer } from './serve/server.js';
 import {
-  explainDataFolderError,
+  explainStorageError,
   explainListenError,
   explainSocketError,
   explainTlsError,
   StartError,
 } from './serve/start-error.js';
+import { describeStorage, folderOf } from './serve/storage-settings.js';
 import { examineStart } from './serve/start-parts.js';
 import { packageVersion } from '../util/package-version.js';
 
@@ -62,10 +63,10 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
   const built = buildRegistry(options, undefined, isReloadable ? reload : undefined);
   const { registry } = built;
   await registry.ready().catch((cause: unknown) => {
-    throw explainDataFolderError(cause, settings.storage);
+    throw explainStorageError(cause, folderOf(settings.storage));
   });
   isOpening = false;
-  const { server, port } = await listen(configured, built, log).catch(async (cause: unknown) => {
+  const { server, port, metrics } = await listen(configured, built, log).catch(async (cause: unknown) => {
     await registry.close();
     throw cause;
   });
@@ -78,13 +79,13 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
     // The reloader logs the failure.
     else current.reload().catch(() => undefined);
   });
-  process.stdout.write(greet(configured, registry.repositories.list(), port));
+  process.stdout.write(greet(configured, registry.repositories.list(), { port, metrics }));
 }
 
 function greet(
   { settings, parts }: Configured,
   repositories: readonly RepositoryView[],
-  port: number | undefined,
+  { port, metrics }: Pick<Started, 'port' | 'metrics'>,
 ): string {
   const { host, storage, socket, ui } = settings;
   const { access, onLoopback, tls } = parts;
@@ -98,36 +99,64 @@ function greet(
     host,
     port,
     socket: socket?.path,
+    metrics,
     onLoopback,
-    storage,
+    storage: describeStorage(storage),
     ui,
     access: mode,
   } as const;
   return formatGreeting(repository === undefined ? started : { ...started, repository });
 }
 
-async function listen(
-  configured: Configured,
-  { registry, reportRefusal }: BuiltRegistry,
-  log: Logger,
-): Promise<{ readonly server: RegistryServer; readonly port: number | undefined }> {
-  const { host, port, hasPort, socket } = configured.settings;
+type Listening = Pick<Started, 'port' | 'metrics'> & { readonly server: RegistryServer };
+
+/** Creates the server and listens on all addresses. If one cannot be used, it closes the others. */
+async function listen(configured: Configured, built: BuiltRegistry, log: Logger): Promise<Listening> {
+  const { registry, reportRefusal, metrics } = built;
   let server: RegistryServer;
   try {
     server = createRegistryServer({ ...toServerOptions(configured), registry, reportRefusal, log });
   } catch (cause) {
     throw explainTlsError(cause);
   }
+  try {
+    // First, so that no client is served before everything listens.
+    const metricsAt = await listenForMetrics(server, configured.settings, metrics);
+    return { server, metrics: metricsAt, port: await listenForClients(server, configured.settings) };
+  } catch (cause) {
+    await server.stop(0);
+    throw cause;
+  }
+}
+
+async function listenForMetrics(
+  server: RegistryServer,
+  { metrics: place }: ServeSettings,
+  metrics: BuiltRegistry['metrics'],
+): Promise<Started['metrics']> {
+  if (place === undefined) return undefined;
+  const address = await server.listenForMetrics(place, metrics).catch((cause: unknown) => {
+    if ('socket' in place) throw explainSocketError(cause, place.socket.path);
+    const setBy = { host: 'server.metrics.host', port: 'server.metrics.port' };
+    throw explainListenError(cause, { ...place, setBy }, process.platform);
+  });
+  if ('socket' in place) return { socket: place.socket.path };
+  return { host: place.host, port: address?.port ?? place.port };
+}
+
+/** Returns the port, if any. */
+async function listenForClients(server: RegistryServer, settings: ServeSettings): Promise<number | undefined> {
+  const { host, port, hasPort, socket } = settings;
   if (socket !== undefined) {
     await server.listenOnSocket(socket).catch((cause: unknown) => {
       throw explainSocketError(cause, socket.path);
     });
   }
-  if (!hasPort) return { server, port: undefined };
+  if (!hasPort) return undefined;
   const address = await server.listen(port, host).catch((cause: unknown) => {
-    throw explainListenError(cause, host, port, process.platform);
+    throw explainListenError(cause, { host, port }, process.platform);
   });
-  return { server, port: address.port };
+  return address.port;
 }
 
 /** Drops errors while the registry opens: `serve` prints them in its own words. */

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { formatDamage } from './backup/backup-report.js';
 import type { Command } from 'commander';
-import { repairIndex, type RepairReport } from '../storage/level/database/level-repair.js';
+import { hasBlobs } from '../storage/folder-check.js';
+import { repairIndex, type RepairReport } from '../storage/level/database/repair/level-repair.js';
 
 /** Adds `repair`, for a data folder whose index is damaged. */
 export function addRepairCommand(program: Command): void {
@@ -13,8 +14,9 @@ export function addRepairCommand(program: Command): void {
       try {
         const folder = path.resolve(data, 'index');
         const report = await repairIndex(folder);
-        process.stdout.write(formatReport(folder, report));
-        if (report.lost.length > 0) process.exitCode = 3;
+        const isLost = report.images === 0 && (await hasBlobs(path.resolve(data)));
+        process.stdout.write(formatReport(folder, report, isLost));
+        if (isLost || report.lost.length + report.recovered.length + report.unowned > 0) process.exitCode = 3;
       } catch (error) {
         process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
         process.exitCode = 1;
@@ -22,8 +24,10 @@ export function addRepairCommand(program: Command): void {
     });
 }
 
-function formatReport(folder: string, report: RepairReport): string {
-  const { repositories, images, manifests, tags, unreadable, unowned, rebuilt, stale, lost, copiedTo } = report;
+/** @param isLost no image is left, although the folder has blobs. */
+function formatReport(folder: string, report: RepairReport, isLost: boolean): string {
+  const { repositories, images, manifests, tags, unreadable, unowned, recovered, rebuilt, stale, lost, copiedTo } =
+    report;
   const names = repositories.length === 0 ? '' : ` (${repositories.join(', ')})`;
   return [
     `repaired ${folder}`,
@@ -31,11 +35,13 @@ function formatReport(folder: string, report: RepairReport): string {
     `  images: ${images}`,
     `  manifests: ${manifests}`,
     `  tags: ${tags}`,
+    ...recovered.map((name) => `  recovered with default settings, since its record is lost: ${name}`),
     ...(unreadable === 0 ? [] : [`  dropped because unreadable: ${unreadable} entries`]),
     ...(rebuilt === 0 ? [] : [`  derived again: ${rebuilt} entries`]),
     ...(stale === 0 ? [] : [`  dropped because stale: ${stale} entries`]),
     ...(unowned === 0 ? [] : [`  kept without their repository: ${unowned} entries`]),
     ...formatDamage(lost, 'blobs without their file: push these images again, or restore a backup'),
+    ...(isLost ? ['no image is left, although the folder has blobs: restore a backup'] : []),
     `a copy of the index from before the repair is in ${copiedTo}`,
     '',
   ].join('\n');

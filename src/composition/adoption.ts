@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { BackgroundCollection } from './background-collection.js';
+import type { BackgroundCollection } from './operations/background-collection.js';
 import type { CurrentAccess } from './current-access.js';
 import type { Adoption, OpenRegistry } from './open-parts.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { AccessControl } from '../ports/access.js';
+import type { AccessControl } from '../ports/access/access.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Directory } from '../repositories/directory.js';
 
@@ -18,13 +18,16 @@ export interface AdoptionParts {
   readonly directory: Directory;
   /** Takes over the declared webhooks. */
   readonly webhooks: { redeclare(): Promise<void> };
-  /** The present limiter. */
+  /** The current limiter. */
   readonly rates: RateLimiter;
   /** Returns the registry with the parts that follow from these options. */
   readonly assemble: (options: ResolvedOptions, access: AccessControl, rates: RateLimiter) => OpenRegistry;
 }
 
-/** Applies other options to an open registry, all or nothing. @throws the error that prevents it; nothing has changed then. */
+/**
+ * Applies other options to an open registry, all or nothing.
+ * @throws the error that prevents it; nothing has changed then.
+ */
 export async function adoptOptions(
   next: ResolvedOptions,
   { commit, settled }: Adoption,
@@ -32,7 +35,7 @@ export async function adoptOptions(
 ): Promise<void> {
   const before = access.current;
   const prepared = await access.prepare(next);
-  // The buckets of a new limiter are full, so the present one is kept where possible.
+  // The buckets of a new limiter are full, so the current one is kept if possible.
   const isSameRate = isDeepStrictEqual(live.current.limits, next.limits);
   const fresh = assemble(next, prepared, isSameRate ? rates : new RateLimiter(next.limits, () => runtime.now()));
   const change = (): void => {

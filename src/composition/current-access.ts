@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { createLocalAccess } from '../access/local-access.js';
 import { createOwnerAccess } from '../access/owner-access.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { AccessControl } from '../ports/access.js';
-import type { MetadataStore } from '../ports/metadata.js';
+import type { AccessControl } from '../ports/access/access.js';
+import type { MetadataStore } from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { Closers } from '../util/closers.js';
-import type { FolderOwner } from './folder-owner.js';
+import type { FolderOwner } from './stores/folder-owner.js';
 
 /** What access control is opened with, besides the options. */
 export interface AccessContext {
@@ -18,7 +18,7 @@ export interface AccessContext {
 /** The access control of a registry, which a reload replaces. */
 export class CurrentAccess {
   readonly #context: AccessContext;
-  /** The present one, and those that requests in progress still use. */
+  /** The current one, and those that requests in progress still use. */
   readonly #open = new Set<AccessControl>();
   #current: AccessControl;
   #settings: ResolvedOptions['access'];
@@ -39,7 +39,10 @@ export class CurrentAccess {
     return this.#current;
   }
 
-  /** Opens access control for other options; returns the present one if its options are the same. @throws HtpasswdError */
+  /**
+   * Opens access control for other options; returns the current one if its options are the same.
+   * @throws HtpasswdError
+   */
   async prepare(options: ResolvedOptions): Promise<AccessControl> {
     if (isDeepStrictEqual(this.#settings, options.access)) return this.#current;
     const prepared = await openAccessControl(options, this.#context);
@@ -47,13 +50,13 @@ export class CurrentAccess {
     return prepared;
   }
 
-  /** Puts a prepared one in place of the present one. Close the replaced one with `discard` when no request uses it. */
+  /** Replaces the current one by a prepared one. Close the replaced one with `discard` when no request uses it. */
   replace(prepared: AccessControl, { access }: ResolvedOptions): void {
     this.#current = prepared;
     this.#settings = access;
   }
 
-  /** Closes one that is not in use, unless it is the present one. */
+  /** Closes one that is not in use, unless it is the current one. */
   async discard(access: AccessControl): Promise<void> {
     if (access === this.#current || !this.#open.delete(access)) return;
     await access.close();

@@ -1,7 +1,7 @@
 import { publicReasonOf } from './failure-reason.js';
 import type { BlobsHealth, ComponentHealth, Condition, IndexHealth, Runtime } from '../ports/runtime.js';
 import type { BlobStore } from '../ports/bytes.js';
-import type { MetadataStore } from '../ports/metadata.js';
+import type { MetadataStore } from '../ports/metadata/metadata.js';
 import { RegistryError } from '../protocol/errors.js';
 
 /** How long a report is reused: anyone may request one, and it costs a durable write. */

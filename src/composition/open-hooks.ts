@@ -3,7 +3,7 @@ import type { ResolvedOptions } from '../options/options-schema.js';
 import type { HookGate } from '../ports/hooks.js';
 import { HostHooks, type HostHooksParts } from '../repositories/hooks/host-hooks.js';
 
-/** Creates the gate that asks the hooks of the current options. */
+/** Creates the gate that calls the hooks in the current options. */
 export function openHooks(live: LiveOptions, parts: Omit<HostHooksParts, 'hooks'>): HookGate {
   return new HostHooks({ ...parts, hooks: () => live.current.hooks });
 }

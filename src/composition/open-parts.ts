@@ -1,22 +1,22 @@
-import type { Metrics } from '../ports/metrics.js';
-import type { Monitoring } from './open-monitoring.js';
-import type { CollectRequest } from './background-collection.js';
+import type { Metrics } from '../ports/operations/metrics.js';
+import type { Monitoring } from './operations/open-monitoring.js';
+import type { CollectRequest } from './operations/background-collection.js';
 import type { HealthCheck } from './health-check.js';
 import type { Core } from '../http/core.js';
 import type { JobRunner } from '../operations/jobs.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { AccessAdministration } from '../ports/access.js';
-import type { DamageRecords } from '../ports/backup.js';
+import type { AccessAdministration } from '../ports/access/access.js';
+import type { DamageRecords } from '../ports/operations/backup.js';
 import type { Archives } from '../ports/archives.js';
 import type { ImageBrowser } from '../ports/browsing.js';
-import type { GarbageReport, Quarantine } from '../ports/garbage.js';
-import type { ImageKey } from '../ports/images.js';
-import type { ReadPlan } from '../ports/jobs.js';
-import type { Actor, Journal } from '../ports/journal.js';
-import type { QuotaAdministration } from '../ports/quotas.js';
-import type { StatusReader } from '../ports/status.js';
-import type { Syncs } from '../ports/syncs.js';
-import type { Webhooks } from '../ports/webhooks.js';
+import type { GarbageReport, Quarantine } from '../ports/operations/garbage.js';
+import type { ImageKey } from '../ports/metadata/images.js';
+import type { ReadPlan } from '../ports/operations/jobs.js';
+import type { Actor, Journal } from '../ports/metadata/journal.js';
+import type { QuotaAdministration } from '../ports/metadata/quotas.js';
+import type { StatusReader } from '../ports/operations/status.js';
+import type { Syncs } from '../ports/operations/syncs.js';
+import type { Webhooks } from '../ports/operations/webhooks.js';
 import type { RetentionPolicy } from '../protocol/settings/retention-config.js';
 import type { Directory } from '../repositories/directory.js';
 
@@ -38,6 +38,8 @@ export interface OpenRegistry extends Core, Monitoring {
   readonly quotas: QuotaAdministration;
   /** Returns the retention policy that applies to an image. */
   policyFor(at: ImageKey): RetentionPolicy | undefined;
+  /** Returns the retention policies, in order. */
+  readonly retentionPolicies: () => readonly RetentionPolicy[];
   readonly administration: AccessAdministration | undefined;
   now(): number;
   collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
@@ -52,9 +54,9 @@ export interface OpenRegistry extends Core, Monitoring {
   close(): Promise<void>;
 }
 
-/** What the caller of `adopt` does in the course of it. */
+/** What the caller of `adopt` does while it runs. */
 export interface Adoption {
-  /** Puts the new parts in place of the present ones. Called in the same turn of the event loop as the change. */
+  /** Replaces the current parts by the new ones. Called in the same turn of the event loop as the change. */
   readonly commit: (parts: OpenRegistry) => void;
   /** Resolves when no request that began before uses the replaced parts. */
   readonly settled: () => Promise<unknown>;

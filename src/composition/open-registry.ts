@@ -4,28 +4,29 @@
  * the command import it.
  */
 import { adoptOptions } from './adoption.js';
-import { createArchiveLoader } from './archive-loader.js';
-import { BackgroundCollection, collectByJob } from './background-collection.js';
+import { createArchiveLoader } from './stores/archive-loader.js';
+import { BackgroundCollection, collectByJob } from './operations/background-collection.js';
 import { CurrentAccess } from './current-access.js';
-import { BackgroundRetention } from './background-retention.js';
+import { BackgroundRetention } from './operations/background-retention.js';
 import { HealthCheck } from './health-check.js';
 import { BodyReader } from '../http/bodies/body-reader.js';
 import { LargeAnswers } from '../http/limits/large-answers.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
-import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
-import { addNumbers } from './live-numbers.js';
-import { registerContentJobs } from './content-jobs.js';
+import { optionsOfFolder, type FolderOwner } from './stores/folder-owner.js';
+import { addNumbers } from './operations/live-numbers.js';
+import { registerContentJobs } from './operations/content-jobs.js';
 import { createSharedParts, type Collection } from './shared-parts.js';
 import type { OpenRegistry } from './open-parts.js';
-import { openAudit } from './open-audit.js';
-import { openStores, type Stores } from './open-stores.js';
-import { openStatus } from './open-status.js';
-import { openMetrics } from './open-metrics.js';
-import { openMonitoring } from './open-monitoring.js';
+import { openAudit } from './operations/open-audit.js';
+import { openStores } from './stores/open-stores.js';
+import { openStatus } from './operations/open-status.js';
+import { openMetrics } from './operations/open-metrics.js';
+import { timeStores, type TimedStores } from './stores/timed-stores.js';
+import { openMonitoring } from './operations/open-monitoring.js';
 import { openHooks } from './open-hooks.js';
-import { openSyncs } from './open-syncs.js';
-import { openWebhooks } from './open-webhooks.js';
+import { openSyncs } from './operations/open-syncs.js';
+import { openWebhooks } from './operations/open-webhooks.js';
 import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
@@ -34,12 +35,13 @@ import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { ImageKey } from '../ports/images.js';
-import type { AccessControl } from '../ports/access.js';
-import type { Actor } from '../ports/journal.js';
+import { isBucketStorage } from '../options/storage-schema.js';
+import type { ImageKey } from '../ports/metadata/images.js';
+import type { AccessControl } from '../ports/access/access.js';
+import type { Actor } from '../ports/metadata/journal.js';
 import type { Repository } from '../ports/repository.js';
-import type { Runtime } from '../ports/runtime.js';
-import type { PulledManifest } from '../ports/webhooks.js';
+import type { RunningRequest, Runtime } from '../ports/runtime.js';
+import type { PulledManifest } from '../ports/operations/webhooks.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { StoredImageBrowser } from '../repositories/browse/image-browser.js';
 import { Caches } from '../repositories/cache/caches.js';
@@ -47,7 +49,7 @@ import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../repositories/local/local-parts.js';
-import { Quotas } from '../repositories/local/quotas.js';
+import { Quotas } from '../repositories/local/quota/quotas.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
 import { PullCounts } from '../repositories/content/pull-counts.js';
@@ -57,7 +59,9 @@ import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
 import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
 import { Closers } from '../util/closers.js';
+import { Leases } from '../util/scheduling/leases.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
+import { follow } from '../util/scheduling/follow.js';
 import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 
 /**
@@ -65,22 +69,32 @@ import { CustomerCounts } from '../util/scheduling/customer-counts.js';
  * passed in: the next attempt uses them again.
  * @param owner a command that opens the data folder to administer it: no one else has access.
  */
-export async function openRegistry(live: LiveOptions, runtime: Runtime, owner?: FolderOwner): Promise<OpenRegistry> {
+export async function openRegistry(
+  live: LiveOptions,
+  runtime: Runtime,
+  running: () => Iterable<RunningRequest>,
+  owner?: FolderOwner,
+): Promise<OpenRegistry> {
   const closers = new Closers();
   try {
-    const stores = await openStores(live.current, runtime, closers);
+    const opened = await openStores(live.current, runtime, closers);
+    await opened.copies?.end();
+    const { metrics, storage } = live.current;
+    const driver = isBucketStorage(storage) ? 's3' : typeof storage === 'string' ? 'filesystem' : 'custom';
+    const stores = metrics && owner === undefined ? timeStores(opened, driver) : opened;
     if (owner?.isConfigured === false) live.current = await optionsOfFolder(live.current, stores.metadata);
-    return await openOn(stores, closers, live, runtime, owner);
+    return await openOn(stores, closers, live, runtime, running, owner);
   } catch (error) {
     return closers.undo(error);
   }
 }
 
 async function openOn(
-  stores: Stores,
+  stores: TimedStores,
   closers: Closers,
   live: LiveOptions,
   runtime: Runtime,
+  running: () => Iterable<RunningRequest>,
   owner: FolderOwner | undefined,
 ): Promise<OpenRegistry> {
   const options = live.current;
@@ -110,7 +124,7 @@ async function openOn(
     addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
-  registerContentJobs(jobs, { garbage, shared, live });
+  registerContentJobs(jobs, { garbage, shared, live, imports: { blobs, gate: { hooks, quotas } } });
   const configs = (): readonly RepositoryConfig[] => directory.list().map(({ record }) => record.config);
   const policies = { settings: () => live.current.retention, repositories: configs };
   const retention = new RetentionJob({ ...stores, runtime, hooks, ...policies });
@@ -137,8 +151,9 @@ async function openOn(
       return new PassthroughRepository(config, { upstream, lists, outgoing, now: () => runtime.now() });
     return caches.create(config, upstream, before);
   };
-  const background = new BackgroundCollection(garbage, jobs, runtime);
-  const scheduled = new BackgroundRetention(jobs, () => live.current.retention, runtime);
+  const turns = new Leases(stores.metadata.shared);
+  const background = new BackgroundCollection(garbage, jobs, runtime, turns);
+  const scheduled = new BackgroundRetention(jobs, () => live.current.retention, runtime, turns);
   const onDeleted = async (name: string): Promise<void> => {
     background.purge();
     await upstreams.forget(name);
@@ -148,6 +163,9 @@ async function openOn(
     { metadata: stores.metadata, runtime, create, onDeleted, onUndeclared: (name) => upstreams.retire(name) },
   );
   closers.add('repositories', () => directory.close());
+  const { shared: sharing } = stores.metadata;
+  const followed = { kind: 'repository', reload: () => directory.refresh(), log: runtime.log };
+  closers.add('changes of repositories', follow(sharing, followed));
   // Closed before the repositories: a transfer would mistake the end of its connection for a failure of the upstream.
   closers.add('cache transfers', () => caches.stopTransfers());
   const passthrough = createPassthrough();
@@ -159,23 +177,29 @@ async function openOn(
     background.stop();
     scheduled.stop();
   });
-  const { syncs, schedule } = await openSyncs(live, { ...stores, runtime, directory, upstreams, jobs });
+  const { syncs, schedule, unfollow } = await openSyncs(live, { ...stores, runtime, directory, upstreams, jobs });
+  closers.add('changes of syncs', unfollow);
   closers.add('schedule of syncs', () => schedule.stop());
   const webhooks = await openWebhooks(live, { ...stores, runtime, instanceId });
   closers.add('webhooks', () => webhooks.close());
-  // A command that administers the folder does not go on with the work of the registry.
+  // A command that administers the folder does not continue the work of the registry.
   if (owner === undefined) await jobs.open();
   if (owner === undefined) schedule.start();
   if (owner === undefined) await webhooks.start();
+  const webhooksFollowed = { kind: 'webhook', reload: () => webhooks.reload(), log: runtime.log };
+  closers.add('changes of webhooks', follow(sharing, webhooksFollowed));
   background.start(options.garbageCollection.intervalSeconds);
   scheduled.start();
-  const status = openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams, webhooks });
-  const isOn = options.metrics && owner === undefined;
-  const metrics = openMetrics(isOn, closers, { runtime, status, jobs, upstreams: () => upstreams.list() });
+  const isActive = owner === undefined;
+  const monitoring = openMonitoring({ ...stores, runtime, directory, pullCounts, isActive }, closers);
+  const { statistics } = monitoring;
+  const status = openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams, webhooks, statistics });
+  const sources = { runtime, running, timings: stores.timings, status, jobs, upstreams: () => upstreams.list() };
+  const metrics = openMetrics(options.metrics && isActive, closers, sources);
   const stable = {
     directory,
     browser: new StoredImageBrowser({ ...stores, runtime }),
-    ...openMonitoring({ ...stores, runtime, directory, pullCounts, isActive: owner === undefined }, closers),
+    ...monitoring,
     jobs,
     readPlan: (job: string) => retention.plan(job),
     syncs,
@@ -183,6 +207,7 @@ async function openOn(
     onPulled: (pulled: PulledManifest) => webhooks.onPulled(pulled),
     quotas,
     policyFor: (at: ImageKey) => policyFor(live.current.retention?.policies ?? [], at),
+    retentionPolicies: () => live.current.retention?.policies ?? [],
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),

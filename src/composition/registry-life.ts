@@ -4,7 +4,7 @@ import { publicReasonOf, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-parts.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { Condition, Runtime } from '../ports/runtime.js';
+import type { Condition, RunningRequest, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
 import { messagesOf } from '../util/plain-log.js';
@@ -15,7 +15,9 @@ const closeTimeoutMs = 5000;
 /** The delay before the first retry. It doubles with each failed attempt. */
 const firstDelayMs = 500;
 const maxDelayMs = 30_000;
-/** The maximum while another process has the folder open, as in a rolling restart. An attempt costs very little then. */
+/**
+ * The maximum while another process has the folder open, as in a rolling restart. An attempt costs very little then.
+ */
 const maxDelayInUseMs = 2000;
 
 /** How a registry opens and closes. */
@@ -27,7 +29,7 @@ export interface LifeParts {
   readonly runtime: Runtime;
 }
 
-/** What the caller of `reload` does in the course of it. */
+/** What the caller of `reload` does while it runs. */
 export interface ReloadSteps {
   /** Called when no other reload runs. Returns whether anything changes. @throws the error that prevents the change. */
   readonly isNeeded: () => boolean;
@@ -35,10 +37,13 @@ export interface ReloadSteps {
   readonly onChanged: () => void;
 }
 
-/** Opens a registry, with retries until it succeeds, and closes it. Requests wait for it to open, and `close` waits for them. */
+/**
+ * Opens a registry, with retries until it succeeds, and closes it. Requests wait for it to open, and `close` waits for
+ * them.
+ */
 export class RegistryLife implements CoreSource {
   readonly #parts: LifeParts;
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #inFlight = new Map<Promise<void>, RunningRequest | undefined>();
   /** Reloads take turns. */
   readonly #reloads = new KeyedMutex();
   /** The attempt in progress, or the last one. */
@@ -115,17 +120,25 @@ export class RegistryLife implements CoreSource {
         this.#attempt = Promise.resolve(parts);
         onChanged();
       },
-      settled: () => Promise.allSettled(this.#inFlight),
+      settled: () => Promise.allSettled(this.#inFlight.keys()),
     });
   }
 
-  track(answered: Promise<void>): void {
-    this.#inFlight.add(answered);
+  /** Returns the requests in progress. */
+  running(): RunningRequest[] {
+    return [...this.#inFlight.values()].filter((request) => request !== undefined);
+  }
+
+  track(answered: Promise<void>, request?: RunningRequest): void {
+    this.#inFlight.set(answered, request);
     const done = (): void => void this.#inFlight.delete(answered);
     answered.then(done, done);
   }
 
-  /** Closes the registry. Further calls return the same promise. @throws AggregateError if steps failed; all of them ran. */
+  /**
+   * Closes the registry. Further calls return the same promise.
+   * @throws AggregateError if steps failed; all of them ran.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -134,7 +147,7 @@ export class RegistryLife implements CoreSource {
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
     const registry = await this.#attempt.catch(() => undefined);
-    await Promise.race([Promise.allSettled(this.#inFlight), sleep(closeTimeoutMs, undefined, { ref: false })]);
+    await Promise.race([Promise.allSettled(this.#inFlight.keys()), sleep(closeTimeoutMs, undefined, { ref: false })]);
     const closers = new Closers();
     closers.add('stores', () => this.#parts.closeGivenStores());
     closers.add('registry', () => registry?.close());

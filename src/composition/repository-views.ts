@@ -1,6 +1,6 @@
 import type { RepositoryDirectory } from '../ports/repository.js';
-import type { Actor } from '../ports/journal.js';
-import type { RepositoryRecord } from '../ports/metadata.js';
+import type { Actor } from '../ports/metadata/journal.js';
+import type { RepositoryRecord } from '../ports/metadata/metadata.js';
 import { problemsFound } from '../protocol/tables/management.js';
 import {
   repositoryConfigSchema,

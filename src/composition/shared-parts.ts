@@ -1,5 +1,5 @@
-import { addNumbers } from './live-numbers.js';
-import type { Stores } from './open-stores.js';
+import { addNumbers } from './operations/live-numbers.js';
+import type { Stores } from './stores/open-stores.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { Runtime } from '../ports/runtime.js';

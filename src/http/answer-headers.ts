@@ -1,6 +1,6 @@
 /**
- * Headers of every response, including errors. Images and upstreams contain arbitrary bytes under arbitrary names: a browser
- * that opens them must not guess a type, run a script or show them inside another page.
+ * Headers of every response, including errors. Images and upstreams contain arbitrary bytes under arbitrary names: a
+ * browser that opens them must not guess their type, run scripts in them or show them inside another page.
  */
 export const guardHeaders = {
   'X-Content-Type-Options': 'nosniff',

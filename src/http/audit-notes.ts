@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import type { ClientInfo, Principal } from '../ports/access.js';
-import type { AuditNote, AuditTrail } from '../ports/audit.js';
-import type { Actor } from '../ports/journal.js';
+import type { ClientInfo, Principal } from '../ports/access/access.js';
+import type { AuditNote, AuditTrail } from '../ports/operations/audit.js';
+import type { Actor } from '../ports/metadata/journal.js';
 import type { RegistryError } from '../protocol/errors.js';
 import { maskTokens, shownUrl } from './clients/shown-url.js';
 import type { RequestFacts } from './core.js';
@@ -9,14 +9,15 @@ import type { RequestFacts } from './core.js';
 /** The part of a `User-Agent` that is kept. */
 const maxUserAgentLength = 200;
 
-/** Describes who asks, for events, the journal and the audit file. */
+/** Describes who makes a request, for events, the journal and the audit file. */
 export function describeActor(
   req: IncomingMessage,
   { id, via }: Pick<Principal, 'id' | 'via'>,
-  { address, host }: Pick<ClientInfo, 'address' | 'host'>,
+  { address, host, origin }: ClientInfo,
   requestId: string,
 ): Actor {
-  return { principal: id, via, requestId, address, host, userAgent: userAgentOf(req) };
+  const secure = origin?.startsWith('https:') === true ? true : undefined;
+  return { principal: id, via, requestId, address, host, secure, userAgent: userAgentOf(req) };
 }
 
 /** Notes a refused login, or a request of a user who may not make it. */
@@ -35,7 +36,7 @@ export function noteRefusal(
   }
 }
 
-/** Notes a change that the journal does not have. */
+/** Notes a change that is not in the journal. */
 export function noteChange(audit: AuditTrail | undefined, req: IncomingMessage, facts: RequestFacts): void {
   if (facts.change !== undefined) {
     audit?.note({ event: 'change', what: facts.change, ...describeRequest(req, facts) });

@@ -1,14 +1,16 @@
 import type { IncomingMessage } from 'node:http';
-import type { AccessControl, ClientInfo, Principal } from '../ports/access.js';
-import type { AuditTrail } from '../ports/audit.js';
+import type { AccessControl, ClientInfo, Principal } from '../ports/access/access.js';
+import type { AuditTrail } from '../ports/operations/audit.js';
 import type { HookGate } from '../ports/hooks.js';
-import type { PulledManifest } from '../ports/webhooks.js';
+import type { PulledManifest } from '../ports/operations/webhooks.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
+import type { RunningRequest } from '../ports/runtime.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
 import type { CustomerCounts } from '../util/scheduling/customer-counts.js';
 import type { BodyReader } from './bodies/body-reader.js';
 import type { Offload } from './bodies/offload.js';
+import type { Redirects } from './bodies/redirects.js';
 import type { HostMatcher } from './clients/web-pages.js';
 import type { Handler } from './exchange.js';
 import type { LargeAnswers } from './limits/large-answers.js';
@@ -26,7 +28,9 @@ export interface Surface<Row extends Endpoint> {
   guard?(req: IncomingMessage, row: Row, core: Core): void;
   /** Whether to refuse query parameters that the table does not list. */
   readonly strictQuery?: boolean;
-  /** Whether session cookies authenticate requests. Only for the management API: docker and other clients keep cookies. */
+  /**
+   * Whether session cookies authenticate requests. Only for the management API: docker and other clients keep cookies.
+   */
   readonly takesSessions?: boolean;
   /** Whether to log who changed what. */
   readonly audited?: boolean;
@@ -76,6 +80,8 @@ export interface Core {
   readonly clients: CustomerCounts;
   /** Lets the reverse proxy send files. */
   readonly offload: Offload;
+  /** Sends clients to the object store for blobs. */
+  readonly redirects: Redirects;
   /** Reads small documents and manifests. */
   readonly bodies: BodyReader;
   /** Limits the answers that are built in memory. */
@@ -89,7 +95,7 @@ export interface Core {
   readonly isKnownHost: HostMatcher;
 }
 
-/** Returns the user that the host application knows a request to be from, if any. */
+/** Returns the user of a request whom the host application has identified, if any. */
 export type AuthenticateHost = (
   req: IncomingMessage,
 ) => HostIdentity | null | undefined | Promise<HostIdentity | null | undefined>;
@@ -100,6 +106,9 @@ export interface CoreSource {
   readonly opened: Core | undefined;
   /** Waits until the registry is open. */
   ready(): Promise<Core>;
-  /** Tracks a request until its promise settles: closing the registry waits for all of them. */
-  track(answered: Promise<void>): void;
+  /**
+   * Tracks a request until its promise settles: closing the registry waits for all of them.
+   * @param request what the metrics count as in progress.
+   */
+  track(answered: Promise<void>, request?: RunningRequest): void;
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
-import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
-import type { ImageKey } from '../ports/images.js';
+import type { AccessQuestion, ClientInfo, Principal } from '../ports/access/access.js';
+import type { ImageKey } from '../ports/metadata/images.js';
 import type { ResolvedName } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
@@ -18,7 +18,7 @@ import { readSessionCookie, refuseForeignOrigins } from './clients/session-cooki
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
-/** No supported request needs a longer query: fifty tags fit in this. */
+/** No supported request needs a longer query: it has room for fifty tags. */
 const maxQueryLength = 8 * 1024;
 
 /**
@@ -76,11 +76,16 @@ export async function dispatch<Row extends Endpoint>(
   const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
   // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
-  const reply = core.offload(req, await keepPace(req, work, core.uploadPace));
+  const handled = core.offload(req, await keepPace(req, work, core.uploadPace));
+  const isBlob = match.row.op === 'blob.get' && target !== undefined;
+  const reply = isBlob ? await core.redirects({ req, client, repository: target.at.repository }, handled) : handled;
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
 }
 
-/** Counts the request for its client. @throws RegistryError TOOMANYREQUESTS when too many of its requests are in progress. */
+/**
+ * Counts the request for its client.
+ * @throws RegistryError TOOMANYREQUESTS when too many of its requests are in progress.
+ */
 function enter(core: Core, address: string): Leave {
   const leave = core.clients.enter(address);
   if (leave !== undefined) return leave;
@@ -137,7 +142,7 @@ async function admit(
   const { access, rates } = core;
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.isOpen) refuseForeignPages(req, row, question.client, core.isKnownHost);
-  // Health checks need no login, and work with expired credentials too.
+  // Health checks need no login, and also work with expired credentials.
   const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question, takesSessions);
   facts.principal = principal.id;
   facts.via = principal.via;

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { HookGate } from '../ports/hooks.js';
 import type { Caller, Repository } from '../ports/repository.js';
-import type { ClientInfo } from '../ports/access.js';
-import type { ImageKey } from '../ports/images.js';
+import type { ClientInfo } from '../ports/access/access.js';
+import type { ImageKey } from '../ports/metadata/images.js';
 import type { WireName } from '../protocol/names.js';
 import type { RequestBody } from './bodies/body-reader.js';
 import type { Reply } from './reply.js';

@@ -4,7 +4,7 @@
  * command's server; imports ports/, protocol/ and util/.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Provenance } from '../ports/images.js';
+import type { Provenance } from '../ports/metadata/images.js';
 import type { ReportRefusal, RequestEvent, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
@@ -40,7 +40,11 @@ export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts
       next();
       return;
     }
-    source.track(pipelines.runInTurn(req, res, () => answer(surface, parts, req, res, location)));
+    const facts = beginFacts(req, res, parts.runtime);
+    source.track(
+      pipelines.runInTurn(req, res, () => answer(surface, parts, req, res, location, facts)),
+      facts,
+    );
   };
 }
 
@@ -50,19 +54,10 @@ async function answer<Row extends Endpoint>(
   req: IncomingMessage,
   res: ServerResponse,
   location: Location,
+  facts: RequestFacts,
 ): Promise<void> {
   const startedAt = performance.now();
-  const id = requestIdOf(res) ?? runtime.newId();
-  // Read it now: a closed connection has no address.
-  const remoteAddress = req.socket.remoteAddress ?? '';
-  const facts: RequestFacts = {
-    id,
-    op: 'unmatched',
-    principal: '',
-    clientAddress: remoteAddress,
-    via: undefined,
-    change: undefined,
-  };
+  const { id, clientAddress: remoteAddress } = facts;
   const readTraffic = countTraffic(req);
   const onSlow = (): void => {
     runtime.log.info(
@@ -110,6 +105,18 @@ async function answer<Row extends Endpoint>(
   const { bytesReceived, bytesSent } = readTraffic();
   const measured = { durationMs, remoteAddress, bytesReceived, bytesSent };
   runtime.emit('request', describeAnswered(req, facts, outcome, measured));
+}
+
+function beginFacts(req: IncomingMessage, res: ServerResponse, runtime: Runtime): RequestFacts {
+  return {
+    id: requestIdOf(res) ?? runtime.newId(),
+    op: 'unmatched',
+    principal: '',
+    // Read it now, because a closed connection has no address.
+    clientAddress: req.socket.remoteAddress ?? '',
+    via: undefined,
+    change: undefined,
+  };
 }
 
 type Traffic = Pick<RequestEvent, 'bytesReceived' | 'bytesSent'>;
@@ -167,7 +174,10 @@ interface Outcome {
   readonly made?: string | undefined;
 }
 
-/** Counts a large answer until the client has read it. @throws RegistryError TOOMANYREQUESTS when too much is unread. */
+/**
+ * Counts a large answer until the client has read it.
+ * @throws RegistryError TOOMANYREQUESTS when too much is unread.
+ */
 function countAnswer(res: ServerResponse, reply: Reply | ForwardReply, address: string, source: CoreSource): void {
   if ('forward' in reply || reply.body === undefined || isBlobBody(reply.body)) return;
   const leave = source.opened?.answers.enter(address, reply.body.length);
@@ -183,7 +193,10 @@ interface Delivery {
   readonly onSlow: () => void;
 }
 
-/** Sends the reply, or forwards the request. @throws when forwarding or reading a blob fails before the first byte is sent. */
+/**
+ * Sends the reply, or forwards the request.
+ * @throws when forwarding or reading a blob fails before the first byte is sent.
+ */
 function deliver(
   req: IncomingMessage,
   res: ServerResponse,
@@ -249,7 +262,7 @@ function asRegistryError(
   if (thrown instanceof RegistryError) {
     const { code, status, message, detail, cause } = thrown;
     if (status >= 500) {
-      // A registry that failed to open has logged the reason already.
+      // A registry that failed to open has already logged the reason.
       const level = isOpen ? 'warn' : 'debug';
       runtime.log[level]({ ...describeRequest(req, id), code, status, detail, err: cause }, message);
     }

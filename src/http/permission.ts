@@ -1,12 +1,12 @@
-import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access.js';
+import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access/access.js';
 import type { Caller, ResolvedName } from '../ports/repository.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';
 
 /**
- * Returns the grants that a request needs, by names on the wire, for the challenge. A mount also needs to pull from its
- * source.
+ * Returns the grants that a request needs, by names on the wire, for the challenge. A mount also needs the permission
+ * to pull from its source.
  */
 export function requiredGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
   if (row.access === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
@@ -62,7 +62,7 @@ export function createCaller(
   const { principal, actor, trail, hasLeft } = asking;
   const reaches = new Map<string, Promise<Reach>>();
   const isAnonymousPull = principal.via === 'anonymous' && question.access === 'pull';
-  // Each property by name: spreading the parameter costs more than all the rest.
+  // Lists each property, because spreading the parameter costs more than everything else here.
   return {
     principal,
     actor,

@@ -1,4 +1,4 @@
-import type { Provenance } from '../ports/images.js';
+import type { Provenance } from '../ports/metadata/images.js';
 
 /**
  * Returns the headers that describe how a cache produced a response: `X-Cache` (hit, miss, stale), the repository,

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlobContent } from '../ports/bytes.js';
 import type { Forward } from '../ports/upstream.js';
 import type { Logger } from '../ports/runtime.js';
-import type { Provenance } from '../ports/images.js';
-import type { PulledManifest } from '../ports/webhooks.js';
+import type { Provenance } from '../ports/metadata/images.js';
+import type { PulledManifest } from '../ports/operations/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
 import { describeProvenance } from './provenance.js';
@@ -58,7 +58,7 @@ export function errorReply(error: RegistryError): Reply {
 }
 
 /**
- * Sends the response. Resolves when it is sent or the client disconnected. A read that fails half-way destroys the
+ * Sends the response. Resolves when it is sent or the client disconnected. A read that fails halfway destroys the
  * connection: a truncated blob must not look complete.
  * @throws when reading a blob fails before its first byte is sent. The response is untouched then, for an error response.
  */
@@ -105,7 +105,9 @@ function lengthHeader(body: Reply['body']): { 'Content-Length': number } | undef
   return length === undefined ? undefined : { 'Content-Length': length };
 }
 
-/** Sends a blob. The headers leave with its first byte, so a file that cannot be opened still gets an error response. */
+/**
+ * Sends a blob. The headers leave with its first byte, so a file that cannot be opened still gets an error response.
+ */
 async function sendContent(
   res: ServerResponse,
   status: number,

@@ -9,12 +9,12 @@ import {
 import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/tables/management.js';
 import type { Handler } from './exchange.js';
 import type { Surface } from './core.js';
-import * as blobs from './handlers/blobs.js';
-import { checkVersion, createListCatalog } from './handlers/discovery.js';
+import * as blobs from './handlers/distribution/blobs.js';
+import { checkVersion, createListCatalog } from './handlers/distribution/discovery.js';
 import { createManagementHandlers, type ManagementActions, type ManagementParts } from './handlers/management.js';
-import * as manifests from './handlers/manifests.js';
-import { createGetToken, createPostToken, type TokenParts } from './handlers/token.js';
-import * as uploads from './handlers/uploads.js';
+import * as manifests from './handlers/distribution/manifests.js';
+import { createGetToken, createPostToken, type TokenParts } from './handlers/distribution/token.js';
+import * as uploads from './handlers/distribution/uploads.js';
 import { keepLocal } from './clients/web-pages.js';
 
 /** Creates the surface of `/v2` under the prefix. It reads the URL that the client sent, so the host may mount it anywhere. */

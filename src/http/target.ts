@@ -1,4 +1,4 @@
-import type { Principal } from '../ports/access.js';
+import type { Principal } from '../ports/access/access.js';
 import type { Caller, Repository, ResolvedName } from '../ports/repository.js';
 import type { Forward } from '../ports/upstream.js';
 import { RegistryError } from '../protocol/errors.js';

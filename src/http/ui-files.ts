@@ -51,7 +51,7 @@ export function createUi(): Middleware {
 }
 
 function serve(files: RequestHandler, req: IncomingMessage, res: ServerResponse, url: string): void {
-  // Parts of a page are of no use.
+  // A range of a page is useless.
   delete req.headers.range;
   req.url = url.slice(root.length);
   files(req, res, () => refuse(res, 404, 'not found: the web UI is at ui/'));
@@ -67,6 +67,7 @@ function openFiles(): RequestHandler | undefined {
   } catch {
     return undefined;
   }
+  // `require` has no types.
   const create = require('sirv') as (folder: string, options: Options) => RequestHandler;
   return create(path.dirname(index), {
     etag: true,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AuditEvent, AuditNote, AuditTrail } from '../ports/audit.js';
-import type { Actor, Journal } from '../ports/journal.js';
+import type { AuditEvent, AuditNote, AuditTrail } from '../ports/operations/audit.js';
+import type { Actor, Journal } from '../ports/metadata/journal.js';
 import type { Runtime } from '../ports/runtime.js';
 import {
   cursorOf,
@@ -16,13 +16,13 @@ import { RotatingFile } from './rotating-file.js';
 
 /** How long a change waits to be written. */
 const intervalMs = 1000;
-/** Notes that wait, such as refused logins of an attack. Further ones are dropped. */
+/** Maximum number of waiting notes, for example during an attack with refused logins. Further ones are dropped. */
 const maxNotes = 10_000;
 /** Lines that are formatted at once. */
 const maxBatch = 500;
-/** A login is noted again after this time. */
+/** A login is recorded again after this time. */
 const loginMs = 3_600_000;
-/** Logins that are remembered, so that they are not noted again. */
+/** Logins that are remembered, so that they are not recorded again. */
 const maxLogins = 10_000;
 const dayMs = 86_400_000;
 
@@ -53,8 +53,8 @@ export class AuditFileError extends Error {
 
 /**
  * Writes who changed what, logged in or was refused, as JSON lines. Changes come from the journal: each is in the file
- * exactly once, because every line has the number of the last change before it, and a new process goes on after the last
- * line. Notes wait in memory. No request waits for the file.
+ * exactly once, because every line has the number of the last change before it, and a new process continues after the
+ * last line. Notes wait in memory. No request waits for the file.
  */
 export class AuditFile implements AuditTrail {
   readonly #parts: AuditParts;
@@ -64,7 +64,7 @@ export class AuditFile implements AuditTrail {
   /** The number of the last change in the file. */
   #cursor: number;
   #notes: DatedNote[] = [];
-  /** When a login was noted, the earliest first. */
+  /** When each login was recorded, earliest first. */
   readonly #logins = new Map<string, number>();
   /** Notes that were dropped, and not reported in the file yet. */
   #dropped = 0;
@@ -79,7 +79,10 @@ export class AuditFile implements AuditTrail {
     this.#running = this.#run();
   }
 
-  /** Opens the file and begins to write. A new file begins with the oldest change in the journal. @throws AuditFileError */
+  /**
+   * Opens the file and begins to write. A new file begins with the oldest change in the journal.
+   * @throws AuditFileError
+   */
   static async open(settings: AuditSettings, parts: AuditParts): Promise<AuditFile> {
     const daysAgo = (days: number): string => formatDay(parts.runtime.now() - days * dayMs);
     const dayOfLine = (line: string): string | undefined => (cursorOf(line) === undefined ? undefined : dayOf(line));
@@ -127,7 +130,7 @@ export class AuditFile implements AuditTrail {
     this.note({ event: 'login', what: 'login.succeeded', by, details: {} });
   }
 
-  /** Writes what is left and closes the file. Call it when nothing changes the index any more. */
+  /** Writes what remains and closes the file. Call it after the last change of the index. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;
@@ -146,12 +149,12 @@ export class AuditFile implements AuditTrail {
     }
   }
 
-  /** Writes everything there is. What cannot be written now stays: changes in the journal, notes in memory. */
+  /** Writes everything that is waiting. Changes that cannot be written now stay in the journal, and notes in memory. */
   async #attempt(): Promise<void> {
     const { log } = this.#parts.runtime;
     try {
       while (await this.#writeBatch());
-      if (this.#isFailing) log.warn({ file: this.#settings.file }, 'audit file is written again');
+      if (this.#isFailing) log.warn({ file: this.#settings.file }, 'audit file is writable again');
       this.#isFailing = false;
     } catch (err) {
       if (!this.#isFailing) log.error({ err, file: this.#settings.file }, 'audit file could not be written');

@@ -1,5 +1,5 @@
-import type { AuditNote } from '../ports/audit.js';
-import type { JournalEntry } from '../ports/journal.js';
+import type { AuditNote } from '../ports/operations/audit.js';
+import type { JournalEntry } from '../ports/metadata/journal.js';
 
 /** A line of the audit file. */
 export interface AuditLine {

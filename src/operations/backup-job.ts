@@ -1,7 +1,7 @@
-import type { WorkProgress } from '../ports/backup.js';
-import type { JobKind, JobProgress } from '../ports/jobs.js';
+import type { WorkProgress } from '../ports/operations/backup.js';
+import type { JobKind, JobProgress } from '../ports/operations/jobs.js';
 import { RegistryError } from '../protocol/errors.js';
-import { backupParamsSchema, parseParams } from '../protocol/tables/job-documents.js';
+import { backupParamsSchema, parseParams } from '../protocol/tables/documents/job-documents.js';
 import { findBackupFolder, runBackup, type BackupParts } from './backup.js';
 
 /** Damaged blobs that a report of a job lists. The log, and the report of the command, list all. */

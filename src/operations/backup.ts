@@ -1,8 +1,9 @@
 import path from 'node:path';
-import type { BackupReport, FolderBackups, WorkOptions } from '../ports/backup.js';
-import type { DeletionHolds } from '../ports/garbage.js';
+import type { BackupReport, FolderBackups, WorkOptions } from '../ports/operations/backup.js';
+import type { DeletionHolds } from '../ports/operations/garbage.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
+import { isWithin } from '../util/paths.js';
 
 /** What a backup of a running registry needs. */
 export interface BackupParts {
@@ -31,14 +32,14 @@ export function findBackupFolder(parts: Pick<BackupParts, 'backups' | 'folder'>,
   }
   const root = path.resolve(folder);
   const target = path.resolve(root, name);
-  if (target === root || target.startsWith(root.endsWith(path.sep) ? root : root + path.sep)) return target;
+  if (isWithin(root, target)) return target;
   const problem = 'must be a path inside the folder that backups.folder names';
   throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'folder', problem }] });
 }
 
 /**
- * Backs up a running registry. No bytes are deleted meanwhile, so that every blob of the copied index still exists when it is
- * linked or copied.
+ * Backs up a running registry. No bytes are deleted until it is complete, so that every blob of the copied index still
+ * exists when it is linked or copied.
  * @throws RegistryError as `findBackupFolder` and `FolderBackups.write` do.
  */
 export async function runBackup(parts: BackupParts, name: string, work: WorkOptions = {}): Promise<BackupReport> {

@@ -1,6 +1,6 @@
-import type { GarbageCollector } from '../ports/garbage.js';
-import type { JobKind } from '../ports/jobs.js';
-import { garbageParamsSchema, parseParams } from '../protocol/tables/job-documents.js';
+import type { GarbageCollector } from '../ports/operations/garbage.js';
+import type { JobKind } from '../ports/operations/jobs.js';
+import { garbageParamsSchema, parseParams } from '../protocol/tables/documents/job-documents.js';
 
 /** Creates the kind of job that collects garbage. Not resumable: the next pass finds what an interrupted one left. */
 export function createGarbageJob(garbage: GarbageCollector): JobKind<{ readonly graceSeconds?: number | undefined }> {

@@ -1,4 +1,4 @@
-import type { Job, JobKind, JobOutcome } from '../ports/jobs.js';
+import type { Job, JobKind, JobOutcome } from '../ports/operations/jobs.js';
 import type { Runtime } from '../ports/runtime.js';
 import { interrupted, type JobRecords, type StoredJob } from './job-records.js';
 import type { JobRun } from './job-run.js';

@@ -1,9 +1,9 @@
-import type { Job } from '../ports/jobs.js';
-import type { Actor } from '../ports/journal.js';
-import type { Documents } from '../ports/documents.js';
-import type { Change, MetadataWriter } from '../ports/metadata.js';
+import type { Job } from '../ports/operations/jobs.js';
+import type { Actor } from '../ports/metadata/journal.js';
+import type { Documents } from '../ports/metadata/documents.js';
+import type { Change, MetadataWriter } from '../ports/metadata/metadata.js';
 
-/** Records of ended jobs that are kept of each kind. */
+/** The number of records of ended jobs that are kept for each kind. */
 const maxEnded = 20;
 
 /** A job as it is stored. */
@@ -12,7 +12,7 @@ export interface StoredJob extends Job {
   readonly saved?: object | undefined;
 }
 
-/** What becomes of a job whose process ended. */
+/** What happens to a job whose process ended. */
 export const interrupted = { state: 'failed', error: 'the process ended before the job did' } as const;
 
 /** The records of jobs in the index. */
@@ -25,7 +25,7 @@ export class JobRecords {
     this.#now = now;
   }
 
-  /** Lists all jobs, the one that started last first. */
+  /** Lists all jobs, newest first. */
   async list(): Promise<StoredJob[]> {
     // Only this class stores documents of this kind.
     const jobs = (await this.#metadata.documents('job')).map(({ value }) => value as StoredJob);
@@ -58,7 +58,7 @@ export class JobRecords {
   }
 
   #write(changes: readonly Change[], by?: Actor): Promise<void> {
-    // What a person did survives a power cut. What a job reports of itself need not: its process is gone then.
+    // A change by a person survives a power cut. Progress need not, because the process of the job ends with it.
     const isPersonal = by !== undefined && by.via !== 'system';
     const attribution = by && { by: { actor: by, at: this.#now() } };
     return this.#metadata.apply(changes, { durable: isPersonal, ...attribution });

@@ -1,5 +1,5 @@
-import type { JobContext, JobKind, JobOutcome, JobProgress } from '../ports/jobs.js';
-import type { Actor } from '../ports/journal.js';
+import type { JobContext, JobKind, JobOutcome, JobProgress } from '../ports/operations/jobs.js';
+import type { Actor } from '../ports/metadata/journal.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { StoredJob } from './job-records.js';
 
@@ -16,7 +16,8 @@ export class JobRun {
   readonly #abort = new AbortController();
   #job: StoredJob;
   #progress: JobProgress | undefined;
-  /** The first progress of this run, which the rate is counted from. */
+  #isLost = false;
+  /** The first progress of this run, from which the rate is computed. */
   #first: { readonly done: number; readonly at: number } | undefined;
   /** Resolves when the job ended and its record is stored. Never rejects. */
   readonly ended: Promise<void>;
@@ -44,6 +45,12 @@ export class JobRun {
     return this.#abort.signal.aborted;
   }
 
+  /** Stops the work, because another process may have taken it over: nothing is stored any more. */
+  lose(reason: unknown): void {
+    this.#isLost = true;
+    this.#abort.abort(reason);
+  }
+
   /** Carries out the work of the kind. @param isConfirmed whether a person confirmed the plan. */
   run<Params>(kind: JobKind<Params>, params: Params, isConfirmed: boolean): Promise<JobOutcome> {
     const { id, by, dryRun, saved } = this.#job;
@@ -63,6 +70,7 @@ export class JobRun {
 
   /** Changes the record and stores it with the progress. */
   async update(changes: Partial<StoredJob>, by?: Actor): Promise<void> {
+    if (this.#isLost) throw this.#abort.signal.reason;
     const progress = this.#progress;
     this.#job = { ...this.#job, ...changes, ...(progress === undefined ? {} : { progress }) };
     await this.#parts.store(this.#job, by);

@@ -1,57 +1,58 @@
 /**
- * Work of operators: jobs, and the kinds of them. `jobs.ts` runs them, `job-run.ts` is one that runs, `job-endings.ts`
- * stores how it ended, `job-records.ts` stores jobs. The audit file begins in `audit-file.ts`. Imported by the composition root and the command; imports ports/,
- * protocol/ and util/ only.
+ * Jobs and the kinds of jobs. `jobs.ts` decides what runs, `job-launcher.ts` runs it, `job-run.ts` is a running job, `job-endings.ts` stores how a job
+ * ended, `job-records.ts` stores jobs. The audit file begins in `audit-file.ts`. Imported by the composition root and
+ * the command; imports ports/, protocol/ and util/ only.
  */
-import type { Job, JobKind, JobOutcome, JobRequest, Jobs } from '../ports/jobs.js';
-import type { Actor } from '../ports/journal.js';
-import type { Documents } from '../ports/documents.js';
-import type { MetadataWriter } from '../ports/metadata.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Job, JobKind, JobRequest, Jobs } from '../ports/operations/jobs.js';
+import type { Actor } from '../ports/metadata/journal.js';
+import type { Documents } from '../ports/metadata/documents.js';
+import type { MetadataStore, MetadataWriter } from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
-import { problemsFound } from '../protocol/tables/encoding.js';
+import { problemsFound } from '../protocol/tables/documents/encoding.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
-import { JobEndings } from './job-endings.js';
+import { JobLauncher, runs, type Started } from './job-launcher.js';
 import { interrupted, JobRecords, withoutState, type StoredJob } from './job-records.js';
-import { JobRun } from './job-run.js';
+import { OtherJobs } from './other-jobs.js';
 
-/** How often a job is resumed without saving a state in between: it may be what ends the process. */
+/** How often a job is resumed without saving a state in between: the job itself may be what crashes the process. */
 const maxResumes = 3;
 
 /** What the runner needs. */
 export interface RunnerParts {
-  readonly metadata: Documents & MetadataWriter;
+  readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;
   /** Describes a failure to people who may read jobs, without paths. */
   readonly describeFailure: (cause: unknown) => string;
 }
 
-/** A job that is about to run. */
-interface Started {
-  readonly run: JobRun;
-  /** Resolves when the job is stored, and then runs. */
-  readonly stored: Promise<void>;
-  /** The job when it ended. Rejects with what it threw. */
-  readonly result: Promise<Job>;
-}
+/** How often a job waits for that of another process to end. */
+const waitMs = 1000;
 
-/** Runs jobs of registered kinds, one of each at a time. */
+/** Runs jobs of registered kinds, one of each at a time, also over all processes that share the index. */
 export class JobRunner implements Jobs {
   readonly #parts: RunnerParts;
   readonly #records: JobRecords;
-  readonly #endings: JobEndings;
-  /** A person's changes of a job that does not run, one after the other. */
+  readonly #launcher: JobLauncher;
+  readonly #others: OtherJobs;
+  /** Changes by a person of a job that is not running, one after the other. */
   readonly #locks = new KeyedMutex();
   readonly #kinds = new Map<string, JobKind>();
-  readonly #running = new Map<string, JobRun>();
   /** Jobs that start when the running one of their kind ends, by request. */
   readonly #next = new Map<string, Promise<Job>>();
-  #isClosing = false;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#records = new JobRecords(parts.metadata, () => parts.runtime.now());
-    this.#endings = new JobEndings({ ...parts, records: this.#records });
+    const records = new JobRecords(parts.metadata, () => parts.runtime.now());
+    this.#records = records;
+    this.#launcher = new JobLauncher({ ...parts, records });
+    const onCancel = async (id: string, by: Actor): Promise<void> => {
+      const isCancelled = await this.#launcher.cancel(id, by);
+      // It may have ended by itself first.
+      if (isCancelled || (await records.get(id))?.state !== 'running') await this.#others.forget(id);
+    };
+    this.#others = new OtherJobs({ ...parts, records, onCancel });
   }
 
   /** Adds a kind. Register all kinds before `open`. */
@@ -61,30 +62,37 @@ export class JobRunner implements Jobs {
 
   /**
    * Settles what an earlier process left: resumes the last job of each resumable kind, and marks other unfinished ones
-   * as failed.
+   * as failed. Goes on to do so for other processes that share the index.
    */
   async open(): Promise<void> {
+    await this.#settleLeft();
+    this.#others.follow(() => this.#settleLeft());
+  }
+
+  async #settleLeft(): Promise<void> {
     const resumed = new Set<string>();
     for (const job of await this.#records.list()) {
-      if (job.state !== 'running') continue;
+      if (job.state !== 'running' || this.#launcher.runOf(job) !== undefined) continue;
       const kind = this.#kinds.get(job.kind);
       const isLast = !resumed.has(job.kind);
-      if (kind?.isResumable === true && isLast && job.resumes < maxResumes && job.cancelledBy === undefined) {
+      const cancelledBy = job.cancelledBy ?? (await this.#others.cancellerOf(job.id));
+      if (kind?.isResumable === true && isLast && job.resumes < maxResumes && cancelledBy === undefined) {
         resumed.add(job.kind);
-        await this.#resume(kind, job);
+        if (this.#launcher.running(job.kind) === undefined) await this.#resume(kind, job);
       } else {
-        const state = job.cancelledBy === undefined ? 'failed' : 'cancelled';
-        await this.#records.put({ ...job, ...interrupted, state, finishedAt: this.#parts.runtime.now() });
+        const state = cancelledBy === undefined ? 'failed' : 'cancelled';
+        await this.#launcher.whenNoneRuns(job.kind, async () => {
+          if (!(await this.#others.isStill(job, 'running'))) return;
+          await this.#records.put({ ...job, ...interrupted, state, finishedAt: this.#parts.runtime.now() });
+        });
       }
     }
   }
 
-  /** Stops all jobs and waits for them. Resumable ones go on when the registry opens again. */
+  /** Stops all jobs and waits for them. Resumable ones continue when the registry opens again. */
   async close(): Promise<void> {
-    this.#isClosing = true;
-    const running = [...this.#running.values()];
-    await Promise.all(running.map((run) => run.abort()));
-    await Promise.all(running.map(({ ended }) => ended));
+    await this.#others.close();
+    await this.#launcher.close();
   }
 
   async list({ kind, limit }: { readonly kind?: string; readonly limit: number }): Promise<readonly Job[]> {
@@ -100,16 +108,16 @@ export class JobRunner implements Jobs {
   async start(request: JobRequest, by: Actor): Promise<Job> {
     await this.#settle(request.kind);
     const { run, stored } = this.#begin(request, by);
-    await stored;
+    if (!(await stored)) throw await this.#runsElsewhere(request.kind);
     return withoutState(run.current);
   }
 
   runAndWait(request: JobRequest, by: Actor): Promise<Job> {
-    if (!this.#running.has(request.kind)) return this.#runNow(request, by);
+    if (this.#launcher.running(request.kind) === undefined) return this.#runWhenFree(request, by);
     const key = JSON.stringify([request.kind, request.params ?? {}, request.dryRun === true]);
     const known = this.#next.get(key);
     if (known !== undefined) return known;
-    const next = this.#runNext(request, by, key);
+    const next = this.#runWhenFree(request, by, key);
     this.#next.set(key, next);
     return next;
   }
@@ -132,17 +140,22 @@ export class JobRunner implements Jobs {
     const params = kind.parse(job.params);
     const { finishedAt: _ended, ...rest } = job;
     const confirmed: StoredJob = { ...rest, state: 'running', confirmedBy: by };
-    const { run, stored } = this.#launch(confirmed, kind, params, by);
-    await stored;
+    const isDue = (): Promise<boolean> => this.#others.isStill(job, 'waiting');
+    const { run, stored } = this.#launcher.launch(confirmed, kind, params, { by, isDue });
+    if (!(await stored)) throw await this.#runsElsewhere(kind.kind);
     return withoutState(run.current);
   }
 
   async #remove(id: string, by: Actor): Promise<'cancelled' | 'deleted' | undefined> {
     const job = await this.#settled(id);
     if (job === undefined) return undefined;
-    const run = this.#runOf(job);
+    const run = this.#launcher.runOf(job);
     if (run !== undefined) {
       await run.abort(by);
+      return 'cancelled';
+    }
+    if (this.#view(job).state === 'running') {
+      await this.#others.cancel(id, by);
       return 'cancelled';
     }
     if (job.state === 'waiting') {
@@ -155,7 +168,7 @@ export class JobRunner implements Jobs {
 
   /** Waits while the record of a job that ended is being stored. */
   async #settle(kind: string): Promise<void> {
-    const run = this.#running.get(kind);
+    const run = this.#launcher.running(kind);
     if (run !== undefined && run.current.state !== 'running') await run.ended;
   }
 
@@ -174,85 +187,51 @@ export class JobRunner implements Jobs {
     const dryRun = request.dryRun === true;
     const startedAt = runtime.now();
     const job: StoredJob = { id, kind: kind.kind, state: 'running', dryRun, params: given, by, startedAt, resumes: 0 };
-    return this.#launch(job, kind, params, by);
+    return this.#launcher.launch(job, kind, params, { by });
   }
 
-  async #runNow(request: JobRequest, by: Actor): Promise<Job> {
-    const { stored, result } = this.#begin(request, by);
-    return stored.then(() => result);
-  }
-
-  /** Runs a job when the running ones of its kind ended. */
-  async #runNext(request: JobRequest, by: Actor, key: string): Promise<Job> {
-    const { kind } = request;
-    for (let run = this.#running.get(kind); run !== undefined; run = this.#running.get(kind)) await run.ended;
-    this.#next.delete(key);
-    return this.#runNow(request, by);
+  /** Runs a job when no other one of its kind runs. @param key the place of the job in `#next` */
+  async #runWhenFree(request: JobRequest, by: Actor, key?: string): Promise<Job> {
+    const running = (): Promise<void> | undefined => this.#launcher.running(request.kind)?.ended;
+    for (;;) {
+      for (let ended = running(); ended !== undefined; ended = running()) await ended;
+      if (key !== undefined) this.#next.delete(key);
+      const { stored, result } = this.#begin(request, by);
+      if (await stored) return result;
+      // Another process runs one.
+      await sleep(waitMs, undefined, { ref: false });
+    }
   }
 
   async #resume(kind: JobKind, job: StoredJob): Promise<void> {
+    let isParsed = false;
     try {
       const params = kind.parse(job.params);
-      await this.#launch({ ...job, resumes: job.resumes + 1 }, kind, params).stored;
+      isParsed = true;
+      const isDue = (): Promise<boolean> => this.#others.isStill(job, 'running');
+      await this.#launcher.launch({ ...job, resumes: job.resumes + 1 }, kind, params, { isDue }).stored;
     } catch (err) {
       this.#parts.runtime.log.error({ err, job: job.id }, 'job could not be resumed');
+      // It may run in another process, or the index was away: it is looked at again.
+      if (isParsed && this.#others.areThere) return;
       const finishedAt = this.#parts.runtime.now();
       await this.#records.put({ ...job, state: 'failed', finishedAt, error: this.#parts.describeFailure(err) });
     }
   }
 
-  /** Stores a job and runs it. Takes the place of its kind at once. @throws RegistryError CONFLICT, UNAVAILABLE. */
-  #launch(job: StoredJob, kind: JobKind, params: unknown, by?: Actor): Started {
-    if (this.#isClosing) throw new RegistryError('UNAVAILABLE', { message: 'the registry is closed' });
-    const other = this.#running.get(kind.kind);
-    if (other !== undefined) {
-      const { id } = other.current;
-      const message = `a job of kind "${kind.kind}" is running: wait for job "${id}", or cancel it`;
-      throw new RegistryError('CONFLICT', { message, detail: { job: id } });
-    }
-    const run = new JobRun(job, {
-      runtime: this.#parts.runtime,
-      store: (changed, who) => this.#records.put(changed, who),
-    });
-    this.#running.set(kind.kind, run);
-    const stored = run.update({}, by);
-    const result = stored
-      .then(() => this.#execute(run, kind, params))
-      .finally(() => {
-        this.#running.delete(kind.kind);
-        run.end();
-      });
-    // Who waits for the result handles its failure; the record and the log have it too.
-    result.catch(() => undefined);
-    return { run, stored, result };
-  }
-
-  async #execute(run: JobRun, kind: JobKind, params: unknown): Promise<Job> {
-    const { log } = this.#parts.runtime;
-    const { id: job } = run.current;
-    log.info({ job, kind: kind.kind }, 'job started');
-    let outcome: JobOutcome;
-    try {
-      outcome = await run.run(kind, params, run.current.confirmedBy !== undefined);
-    } catch (err) {
-      await this.#endings.fail(run, kind, err);
-      throw err;
-    }
-    await this.#endings.finish(run, kind, outcome, this.#isClosing);
-    log.info({ job, kind: kind.kind, state: run.current.state }, 'job ended');
-    return withoutState(run.current);
-  }
-
-  #runOf({ id, kind }: Job): JobRun | undefined {
-    const run = this.#running.get(kind);
-    return run?.current.id === id ? run : undefined;
-  }
-
-  /** Returns a job as callers see it. One that an earlier process left unfinished and that is not resumed has failed. */
+  /**
+   * Returns a job as callers see it. One that an earlier process left unfinished and that is not resumed has failed.
+   */
   #view(job: StoredJob): Job {
-    const run = this.#runOf(job);
+    const run = this.#launcher.runOf(job);
     if (run !== undefined) return withoutState(run.current);
-    return withoutState(job.state === 'running' ? { ...job, ...interrupted } : job);
+    const isLeft = job.state === 'running' && !this.#others.areThere;
+    return withoutState(isLeft ? { ...job, ...interrupted } : job);
+  }
+
+  /** Returns the error for a job of a kind that another process runs. */
+  async #runsElsewhere(kind: string): Promise<RegistryError> {
+    return runs(kind, await this.#others.runningOf(kind));
   }
 
   #kindOf(kind: string): JobKind {

@@ -20,7 +20,7 @@ export interface Rotation {
   readonly keepDays: number;
   /** Returns the day of a line; `undefined` if it is not a valid one. */
   readonly dayOf: (line: string) => string | undefined;
-  /** Returns the day that is a number of days ago. */
+  /** Returns the day this many days ago. */
   readonly daysAgo: (days: number) => string;
 }
 
@@ -72,8 +72,8 @@ export class RotatingFile {
   }
 
   /**
-   * Appends a number of lines, at least one, from the beginning of a list that is not empty, and returns it: those that
-   * belong to the same file. They survive a power cut then. @throws Error when no line was appended.
+   * Appends the first lines of a non-empty list, up to the end of the current file but at least one, and returns
+   * their number. They then survive a power cut. @throws Error when no line was appended.
    */
   async append(lines: readonly DatedLine[]): Promise<number> {
     const [first] = lines;
@@ -96,7 +96,7 @@ export class RotatingFile {
     await handle?.close();
   }
 
-  /** An entry of an earlier day, which is written late, does not rotate. */
+  /** A late entry of an earlier day does not rotate the file. */
   #isNewDay({ day }: DatedLine): boolean {
     return this.#day !== undefined && day > this.#day;
   }

@@ -1,7 +1,7 @@
-import type { WorkProgress } from '../ports/backup.js';
-import type { JobKind } from '../ports/jobs.js';
+import type { WorkProgress } from '../ports/operations/backup.js';
+import type { JobKind } from '../ports/operations/jobs.js';
 import { RegistryError } from '../protocol/errors.js';
-import { parseParams, scrubParamsSchema } from '../protocol/tables/job-documents.js';
+import { parseParams, scrubParamsSchema } from '../protocol/tables/documents/job-documents.js';
 import { maxReported, toJobProgress } from './backup-job.js';
 import { scrub, type ScrubParts, type ScrubState } from './scrub.js';
 
@@ -11,7 +11,7 @@ export interface ScrubParams {
   readonly bytesPerSecond: number;
 }
 
-/** Creates the kind of job that hashes all blobs again. A new process goes on where an interrupted one was. */
+/** Creates the kind of job that hashes all blobs again. A new process continues where an interrupted one stopped. */
 export function createScrubJob(parts: ScrubParts): JobKind<ScrubParams> {
   return {
     kind: 'scrub',

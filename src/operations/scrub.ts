@@ -8,9 +8,9 @@ import type {
   ImageRecount,
   ScrubReport,
   WorkOptions,
-} from '../ports/backup.js';
+} from '../ports/operations/backup.js';
 import type { BlobStore } from '../ports/bytes.js';
-import type { MetadataStore } from '../ports/metadata.js';
+import type { MetadataStore } from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { algorithmOf, hexOf, type Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
@@ -29,7 +29,7 @@ export interface ScrubParts {
   readonly graceMs: number;
 }
 
-/** Where an interrupted scrub goes on. */
+/** The position at which an interrupted scrub continues. */
 export interface ScrubState {
   readonly after: Digest | '';
   readonly startedAt: number;
@@ -46,7 +46,7 @@ export interface ScrubOptions extends WorkOptions {
   readonly repository?: string | undefined;
   /** The rate at which bytes are read. Infinity: no limit. */
   readonly bytesPerSecond: number;
-  /** Goes on from here. */
+  /** Continues from here. */
   readonly from?: ScrubState | undefined;
   /** Called every few seconds. */
   readonly save?: ((state: ScrubState) => Promise<void>) | undefined;
@@ -125,7 +125,7 @@ class ScrubRun {
         signal?.throwIfAborted();
         await this.#check(reference);
         const { blobs, bytes } = this.#state;
-        // Content that came since then is counted too.
+        // Content that arrived since then is counted too.
         onProgress?.({ phase: 'blobs', done: blobs, bytes, totalBytes: Math.max(bytes, totalBytes) });
         await this.#save();
       }
@@ -140,7 +140,8 @@ class ScrubRun {
     let [isDamaged, isHealed] = [false, false];
     if (found.problem === undefined) isHealed = await damage.clear(digest, 'healed');
     else {
-      // Again, while no push can replace the bytes and nobody deletes them; at full speed, because pushes wait.
+      // Hashes the bytes again, while no push can replace them and no one deletes them, and at full speed, because
+      // pushes wait.
       await digestLocks.run(digest, async () => {
         const { problem } = await this.#hash(reference, new Pace(Infinity, this.#options.signal));
         isDamaged = problem !== undefined && (await metadata.isReferenced(digest));
@@ -180,6 +181,8 @@ class ScrubRun {
       await content.writeTo(sink);
     } catch (error) {
       this.#options.signal?.throwIfAborted();
+      // The object of a blob in a bucket is missing, or was replaced.
+      if (error instanceof RegistryError && error.code === 'BLOB_UNKNOWN') return { bytes, problem: 'missing' };
       if (!isUnreadable(error)) throw error;
       this.#parts.runtime.log.error({ err: error, digest }, 'blob could not be read');
       return { bytes, problem: 'digest' };
@@ -197,7 +200,10 @@ class ScrubRun {
   }
 }
 
-/** Returns whether the disk cannot read the bytes, or their file became shorter. Other failures may pass, such as EMFILE. */
+/**
+ * Returns whether the disk cannot read the bytes, or their file became shorter. Other failures, such as EMFILE, may be
+ * temporary.
+ */
 function isUnreadable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return error.name === 'TruncatedFileError' || ('code' in error && error.code === 'EIO') || isUnreadable(error.cause);

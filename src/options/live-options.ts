@@ -1,4 +1,5 @@
 import { compareOptions, reloadingOf, type OptionChange, type Reloading } from '../protocol/settings/option-changes.js';
+import { isSameStorage } from './storage-schema.js';
 import type { ResolvedOptions } from './options-schema.js';
 import { OptionsError } from './resolve-options.js';
 
@@ -32,6 +33,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   'audit.maxBytes': 'live',
   'audit.events': 'live',
   backups: 'live',
+  imports: 'live',
   retention: 'live',
   hooks: 'live',
   metrics: 'restart',
@@ -52,7 +54,7 @@ export function compareResolved(before: ResolvedOptions, after: ResolvedOptions)
   const { storage, logger, ...options } = after;
   // Objects of code are compared by identity.
   const code = [
-    ...(storage === storageBefore ? [] : [{ option: 'storage', change: 'changed' } as const]),
+    ...(isSameStorage(storageBefore, storage) ? [] : [{ option: 'storage', change: 'changed' } as const]),
     ...(logger === loggerBefore ? [] : [{ option: 'logger', change: 'changed' } as const]),
   ];
   return [...code, ...compareOptions('', optionsBefore, options)];

@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import type { AuditEvent } from '../ports/audit.js';
-import type { BlobStore } from '../ports/bytes.js';
+import type { AuditEvent } from '../ports/operations/audit.js';
 import type { HookOptions } from '../ports/hooks.js';
-import type { MetadataStore } from '../ports/metadata.js';
 import type { Logger } from '../ports/runtime.js';
 import { isRepositoryName } from '../protocol/names.js';
 import { accessSettingsSchema } from '../protocol/settings/access-settings.js';
@@ -20,13 +18,10 @@ import { syncConfigSchema } from '../protocol/settings/sync-config.js';
 import { webhookConfigSchema } from '../protocol/settings/webhook-config.js';
 import { isProxyEntry } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
+import { backupsSchema, importsSchema } from './folder-schemas.js';
+import { storageSchema, type ResolvedStorage } from './storage-schema.js';
 
 const auditEvents = ['change', 'login', 'denied'] as const satisfies readonly AuditEvent[];
-
-interface Stores {
-  readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
-}
 
 const accessModeSchema = z.enum(['read-only', 'open'], {
   error: "must be 'open', 'read-only', or an object with rules",
@@ -86,7 +81,7 @@ const garbageCollectionSchema = strictOptions({
 const auditSchema = strictOptions({
   file: z.string().min(1, 'must be the path of a file').meta({
     description:
-      'The path of the file. A relative one is relative to the folder of the config file, in code to the working directory. The folder is created if it does not exist. Not shared with another registry.',
+      'The path of the file. A relative one is relative to the folder of the config file, in code to the working directory. The folder is created if it does not exist. Do not share it with another registry.',
   }),
   keepDays: z
     .number()
@@ -105,17 +100,9 @@ const auditSchema = strictOptions({
     .default([...auditEvents])
     .meta({
       description:
-        'What is recorded. `change`: each change of images, tags, repositories, access control and jobs. `login`: logins and refused ones. `denied`: requests that the rules refused.',
+        'The events to record. `change`: each change of images, tags, repositories, access control and jobs. `login`: logins, and refused logins. `denied`: requests that the rules refused.',
     }),
 }).meta({ title: 'AuditOptions' });
-
-const backupsSchema = strictOptions({
-  folder: z.string().min(1, 'must be the path of a folder').optional().meta({
-    description:
-      'The folder below which the management API may write backups: outside of the data folder, and on another disk if possible. A relative path is relative to the folder of the config file, in code to the working directory.',
-    unset: 'none: backups are taken by the command only',
-  }),
-}).meta({ title: 'BackupOptions' });
 
 const hooksSchema = strictOptions({
   beforePull: hookSchema<'beforePull'>(),
@@ -133,20 +120,10 @@ function hookSchema<Name extends keyof HookOptions>() {
 
 /** The options of `createRegistry`. Those that the management API accepts too are declared in `protocol/settings/`. */
 export const optionsSchema = strictOptions({
-  storage: z
-    .union(
-      [
-        z.string().refine((folder) => folder !== '', 'must be the path of the data folder'),
-        z
-          .custom<Stores>(isStores)
-          .meta({ typescript: '{ readonly blobs: BlobStore; readonly metadata: MetadataStore }' }),
-      ],
-      { error: 'must be the path of the data folder, or { blobs, metadata }' },
-    )
-    .meta({
-      description:
-        'The data folder. It is created when it does not exist, and one process owns it. In code also `{ blobs, metadata }`: stores of your own.',
-    }),
+  storage: storageSchema.meta({
+    description:
+      'The data folder. It is created when it does not exist, and one process owns it. `{ metadata: { level }, blobs: { s3 } }`: the index in a folder and the blobs in a bucket. `{ metadata: { postgres }, blobs: { s3 } }`: the index in a database, for several processes. In code also `{ blobs, metadata }`: stores of your own.',
+  }),
   access: accessSchema.default('read-only').meta({
     description:
       "`'read-only'`: anyone may pull, and no one may write or administer. `'open'`: anyone may do everything; choose it only where no one else can reach the registry, or where the host application guards it. An object: rules and the sources of users.",
@@ -158,11 +135,11 @@ export const optionsSchema = strictOptions({
   sync: z
     .array(syncConfigSchema)
     .default([])
-    .meta({ description: 'Copies images of other registries to local repositories, again and again.' }),
+    .meta({ description: 'Copies images from other registries to local repositories, on a schedule.' }),
   webhooks: z
     .array(webhookConfigSchema)
     .default([])
-    .meta({ description: 'Sends pushes, deletes and other events to URLs, in order and at least once.' }),
+    .meta({ description: 'Reports pushes, deletes and other events to URLs, in order and at least once.' }),
   hosts: z.record(z.string(), z.string()).default({}).meta({
     description: "Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.",
   }),
@@ -197,7 +174,7 @@ export const optionsSchema = strictOptions({
     .default([])
     .meta({
       description:
-        "Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`, and `unix:` for proxies that connect to a Unix socket. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.",
+        "Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`, and `unix:` for proxies that connect to a Unix socket. The registry trusts `X-Forwarded-For`, `-Proto` and `-Host` from these only.",
     }),
   sendfile: z.enum(['x-accel', 'x-sendfile']).optional().meta({
     description:
@@ -211,17 +188,20 @@ export const optionsSchema = strictOptions({
   limits: limitsSchema.prefault({}).meta({ description: 'Limits on what a client may do.' }),
   garbageCollection: garbageCollectionSchema.prefault({}).meta({ description: 'Timing of the garbage collector.' }),
   backups: backupsSchema.prefault({}).meta({ description: 'Backups of the running registry.' }),
+  imports: importsSchema
+    .prefault({})
+    .meta({ description: 'Imports of folders of other registries by the running registry.' }),
   reserveBytes: bytesSchema.default(64 * 1024 * 1024).meta({
     description:
       'Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a full disk. At most a tenth of the file system. `0`: none.',
   }),
   acceptEmptyIndex: z.boolean().default(false).meta({
     description:
-      'Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such a start is refused. Set it for one start only.',
+      'Starts with an empty index when the index is lost or damaged, and moves the remains of the old index aside. Without this option, the registry refuses to start. Set it for one start only.',
   }),
   metrics: z.boolean().default(false).meta({
     description:
-      'Counts for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`. `artifactapi serve` has it on unless the file turns it off.',
+      'Collects metrics for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`. `artifactapi serve` collects them unless the configuration file turns them off.',
   }),
   audit: auditSchema
     .optional()
@@ -253,13 +233,9 @@ export const optionsSchema = strictOptions({
 
 /** The options with every default filled in. */
 export type ResolvedOptions = Omit<Immutable<z.output<typeof optionsSchema>>, 'storage' | 'logger'> & {
-  readonly storage: string | Stores;
+  readonly storage: ResolvedStorage;
   readonly logger: Logger;
 };
-
-function isStores(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'blobs' in value && 'metadata' in value;
-}
 
 function isLogger(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

@@ -5,11 +5,13 @@
 import path from 'node:path';
 import type { Problem } from '../protocol/settings/option-schema.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
+import { redirectSeconds, sharesCredentials } from '../protocol/redirects.js';
 import { checkSync } from '../protocol/settings/sync-config.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
 import { findRepeatedQuotas } from '../protocol/settings/quota-config.js';
 import type { RegistryOptions } from './generated/registry-options.js';
 import { optionsSchema, type ResolvedOptions } from './options-schema.js';
+import { isBucketStorage, isDatabaseIndex, redirectHostOf } from './storage-schema.js';
 
 /** The options have problems: all of them, each with its path. */
 export class OptionsError extends Error {
@@ -36,6 +38,8 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
           ...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`),
           ...checkSendfile(checked.data),
           ...checkBackups(checked.data),
+          ...checkImports(checked.data),
+          ...checkBucket(checked.data),
           ...checkSyncs(checked.data),
           ...checkWebhooks(checked.data),
           ...findRepeatedQuotas(checked.data.quotas, 'quotas'),
@@ -59,11 +63,54 @@ function checkSendfile({ sendfile, storage, trustedProxies }: ResolvedOptions): 
 
 /** Finds a folder for backups that could not hold any. Symbolic links are resolved when a backup is written. */
 function checkBackups({ backups, storage }: ResolvedOptions): Problem[] {
-  if (backups.folder === undefined || typeof storage !== 'string') return [];
+  if (backups.folder === undefined) return [];
   const at = 'backups.folder';
-  const between = path.relative(path.resolve(storage), path.resolve(backups.folder));
-  const isInside = between === '' || !between.startsWith('..');
-  return isInside && !path.isAbsolute(between) ? [{ path: at, problem: 'must be outside of the data folder' }] : [];
+  const metadata = isBucketStorage(storage) ? storage.metadata : undefined;
+  if (metadata !== undefined && isDatabaseIndex(metadata))
+    return [{ path: at, problem: 'cannot be used with an index in PostgreSQL: back up the database' }];
+  const folder = metadata?.level ?? storage;
+  if (typeof folder !== 'string') return [];
+  return isInside(folder, backups.folder) ? [{ path: at, problem: 'must be outside of the data folder' }] : [];
+}
+
+/**
+ * Finds folders for imports that overlap with the data folder. Symbolic links are resolved when a folder is imported.
+ */
+function checkImports({ imports, storage }: ResolvedOptions): Problem[] {
+  if (typeof storage !== 'string') return [];
+  return imports.folders.flatMap((folder, i) => {
+    const overlaps = isInside(storage, folder) || isInside(folder, storage);
+    const problem = 'must not contain the data folder, or be inside it';
+    return overlaps ? [{ path: `imports.folders[${i}]`, problem }] : [];
+  });
+}
+
+/** Finds options that would have no effect with this storage, and redirects that clients could not follow. */
+function checkBucket({ storage, acceptEmptyIndex, publicUrl }: ResolvedOptions): Problem[] {
+  if (!isBucketStorage(storage)) return [];
+  const { kmsKeyId, encryption, redirect, trashSeconds } = storage.blobs.s3;
+  const found: Problem[] = [];
+  const report = (name: string, problem: string): void =>
+    void found.push({ path: `storage.blobs.s3.${name}`, problem });
+  if (kmsKeyId !== undefined && encryption !== 'aws:kms') report('kmsKeyId', "needs encryption: 'aws:kms'");
+  if (acceptEmptyIndex && isDatabaseIndex(storage.metadata)) {
+    found.push({ path: 'acceptEmptyIndex', problem: 'cannot be used with an index in PostgreSQL' });
+  }
+  for (const name of ['redirectRepositories', 'redirectNetworks', 'publicEndpoint'] as const) {
+    if (!redirect && storage.blobs.s3[name] !== undefined) report(name, 'needs redirect: true');
+  }
+  if (!redirect) return found;
+  if (trashSeconds < redirectSeconds) report('trashSeconds', `must be at least ${redirectSeconds} with redirect: true`);
+  const host = redirectHostOf(storage.blobs.s3);
+  if (publicUrl !== undefined && sharesCredentials(new URL(publicUrl).host, host)) {
+    report('redirect', `clients send the credentials of ${publicUrl} to ${host} too, which the service refuses`);
+  }
+  return found;
+}
+
+function isInside(outer: string, inner: string): boolean {
+  const between = path.relative(path.resolve(outer), path.resolve(inner));
+  return (between === '' || !between.startsWith('..')) && !path.isAbsolute(between);
 }
 
 /** Finds syncs with the same name, and those whose repositories are missing or unsuitable. */
@@ -85,7 +132,7 @@ function checkWebhooks({ webhooks }: ResolvedOptions): Problem[] {
   });
 }
 
-/** Looks at the options as they came, so that these problems are reported beside others. */
+/** Checks the options as given, so that these problems are reported together with others. */
 function findTakenNames(options: Partial<RegistryOptions> | undefined): Problem[] {
   const repositories: unknown = options?.repositories;
   if (!Array.isArray(repositories)) return [];

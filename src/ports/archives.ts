@@ -3,14 +3,14 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { BlobContent } from './bytes.js';
-import type { ImageKey, ManifestContent } from './images.js';
+import type { ImageKey, ManifestContent } from './metadata/images.js';
 import type { Caller, Repository } from './repository.js';
 
 /** Imports and exports images as a tar archive: an OCI image layout or the output of `docker save`. */
 export interface Archives {
   /**
    * Reads an archive, plain or compressed, in constant memory and stores its images. Publishes nothing before
-   * everything is verified; then blobs, manifests and tags, in this order.
+   * everything is verified; then publishes blobs, manifests and tags, in this order.
    * @throws RegistryError ARCHIVE_INVALID, DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID, and
    * the errors of `permit`. Then nothing is stored, and the caller must drain an unfinished source.
    */

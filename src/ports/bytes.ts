@@ -20,6 +20,11 @@ export interface BlobInfo {
   readonly digest: Digest;
   readonly size: number;
   readonly modifiedAt: number;
+  /**
+   * Identifies these bytes among all that were ever published under the digest. Absent in a store that replaces bytes in
+   * place.
+   */
+  readonly version?: string;
 }
 
 /** Bytes that can be sent. Nothing is opened before `writeTo`. */
@@ -34,6 +39,11 @@ export interface BlobContent {
    * reuses a chunk as soon as the sink calls back: a sink that keeps bytes must copy them.
    */
   writeTo(sink: Writable): Promise<void>;
+  /**
+   * Returns a URL from which a client gets the whole blob without a login, for a time. It is a secret. Absent when clients cannot
+   * reach the store.
+   */
+  redirect?(validSeconds: number): Promise<string>;
 }
 
 /** The space left for content. */
@@ -66,10 +76,21 @@ export interface BlobStore {
    * Then nothing is published.
    */
   adopt(id: string, file: AdoptedFile): Promise<BlobInfo | undefined>;
-  /** Returns whether there was something to delete. */
-  delete(digest: Digest): Promise<boolean>;
+  /**
+   * Returns whether there was something to delete.
+   * @param version deletes only this version, and not bytes that were published again since `stat` returned it. A store
+   * without versions ignores it.
+   */
+  delete(digest: Digest, version?: string): Promise<boolean>;
   /** Yields every blob, in no particular order. For rebuilding and audits; no request uses it. */
   list(): AsyncIterable<BlobInfo>;
+  /**
+   * Returns the number of bytes staged under an id, also while another request or process appends to them; 0 when nothing was
+   * staged. Creates and claims nothing.
+   */
+  stagedSize(id: string): Promise<number>;
+  /** The size from which a chunk of an upload session is stored without additional requests. Absent: any size. */
+  readonly minChunkBytes?: number;
   listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
   /**
    * Resolves when the store has room for this many more bytes; 0 asks whether it takes any content. A store without a
@@ -109,6 +130,18 @@ export interface AdoptedFile {
 export interface StageOptions {
   /** The algorithm to hash with as bytes arrive; `commit` accepts any algorithm. @default sha256 */
   readonly algorithm?: Algorithm;
+  /**
+   * No later process continues these bytes, and only this process sees them. A shared store may keep them on a local disk
+   * until they are committed. Only such bytes can be followed. @default false
+   */
+  readonly transient?: boolean;
+}
+
+/** Options of an append. */
+export interface AppendOptions {
+  readonly maxBytes?: number | undefined;
+  /** The next bytes probably arrive in another request, perhaps in another process. @default false */
+  readonly isResumable?: boolean;
 }
 
 export interface StagedBlob {
@@ -119,7 +152,7 @@ export interface StagedBlob {
    * arrived are kept and counted. Rejects with SIZE_INVALID as soon as the source exceeds `maxBytes`. After a
    * rejection, an unfinished source is paused, and the caller must drain or destroy it.
    */
-  append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
+  append(source: Readable, options?: AppendOptions): Promise<number>;
   /** Drops all bytes after an earlier offset. */
   truncate(size: number): Promise<void>;
   /** Returns the digest of the bytes received so far. */
@@ -137,6 +170,7 @@ export interface StagedBlob {
    * then the rest as it arrives, up to `total` bytes or the end of the range. The last byte of the blob is withheld
    * until `commit` has verified the digest. `writeTo` rejects when the bytes are discarded or wrong, so an unverified
    * blob never looks complete. A concurrent `commit` does not disturb readers. Received bytes are not held in memory.
+   * For transient bytes only (see `StageOptions`).
    */
   follow(total: number, range?: ByteRange): FollowedContent;
 }

@@ -1,7 +1,7 @@
 /** Changes of an image besides pushes: the deletion of several things at once, with a preview, and moved tags. */
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
-import type { Caller } from './caller.js';
+import type { Caller } from './access/caller.js';
 
 /** What to delete: tags, manifests with their tags, or the whole image. */
 export interface DeletionRequest {
@@ -21,7 +21,10 @@ export interface DeletedManifest {
 /** A manifest that is not deleted although a deleted tag, index or subject led to it. */
 export interface StayingManifest {
   readonly digest: Digest;
-  /** What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it changed meanwhile. `hook`: a hook keeps it. */
+  /**
+   * What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it has changed since the
+   * plan was made. `hook`: a hook keeps it.
+   */
   readonly because: 'tag' | 'index' | 'subject' | 'changed' | 'hook';
   /** The tag, index or subject, or the reason of the hook. */
   readonly by?: string;
@@ -33,7 +36,10 @@ export interface RefusedDeletion {
   readonly digest?: Digest;
   /** `moved`: the tag names another manifest than a moment ago. `busy`: other writes keep changing the manifest. */
   readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member' | 'hook';
-  /** The pattern that makes the tag immutable, the reason of the hook, or the member of a virtual repository that has the content. */
+  /**
+   * The pattern that makes the tag immutable, the reason of the hook, or the member of a virtual repository that has
+   * the content.
+   */
   readonly by?: string;
 }
 
@@ -45,7 +51,10 @@ export interface DeletionReport {
   readonly refused: readonly RefusedDeletion[];
   /** The size of the content that nothing needs afterwards. */
   readonly freesBytes: number;
-  /** When a garbage collection can free it: after the grace period and the time in the trash. Absent when it frees nothing. */
+  /**
+   * When a garbage collection can free it: after the grace period and the time in the trash. Absent when it frees
+   * nothing.
+   */
   readonly freesAt?: number;
 }
 
@@ -67,8 +76,8 @@ export interface MovedTag {
 
 export interface ImageEditor {
   /**
-   * Deletes several tags and manifests, or the whole image. A dry run only reports what that would do. What changed since
-   * the plan was made stays, and is reported.
+   * Deletes several tags and manifests, or the whole image. A dry run only reports what that would do. Content that
+   * changed since the plan was made stays, and is reported.
    */
   delete(
     caller: Caller,

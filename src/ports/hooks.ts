@@ -1,11 +1,13 @@
-/** The hooks of the host application: what they are given and return, and the gate through which the registry asks them. */
+/**
+ * The hooks of the host application: their arguments and results, and the gate through which the registry calls them.
+ */
 import type { Digest } from '../protocol/digest.js';
 import type { ManifestView } from '../protocol/manifest-view.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { Reference, Tag } from '../protocol/names.js';
-import type { Caller } from './caller.js';
-import type { ImageKey, ManifestContent, Referrer } from './images.js';
-import type { Actor } from './journal.js';
+import type { Caller } from './access/caller.js';
+import type { ImageKey, ManifestContent, Referrer } from './metadata/images.js';
+import type { Actor } from './metadata/journal.js';
 import type { PageRequest } from './pages.js';
 import type { Repository, TagEntry } from './repository.js';
 
@@ -39,7 +41,10 @@ export interface HookRequest {
   readonly image: ImageKey;
   /** The image that the request names. Differs from `image` in a virtual repository. */
   readonly requested: ImageKey;
-  /** Who asks. `via` is `job` for a sync or the retention, whose `principal` started it. */
+  /**
+   * Who makes the request. `via` is `job` for a sync, an import of a folder or retention, and `principal` is the user
+   * who started it.
+   */
   readonly actor: Actor;
   /** Reads `image`. */
   readonly read: HookImageReader;
@@ -53,14 +58,17 @@ export interface HookedPull extends HookRequest {
   readonly manifest: HookManifest;
 }
 
-/** A manifest is about to be stored in a local repository, or restored from its trash. Its blobs are there already, unless the push is incomplete. */
+/**
+ * A manifest is about to be stored in a local repository, or restored from its trash. Its blobs are there already,
+ * unless the push is incomplete.
+ */
 export interface HookedManifestPut extends HookRequest {
   readonly manifest: HookManifest;
-  /** The tags that the push or the restore sets. */
+  /** The tags that the push, the restore or the import sets. */
   readonly tags: readonly Tag[];
 }
 
-/** A tag is about to name another manifest than before, or its first one: by a push, a move or a restore from the trash. */
+/** A tag is about to be created or moved: by a push, a move or a restore from the trash. */
 export interface HookedTagMove extends HookRequest {
   readonly tag: Tag;
   readonly manifest: HookManifest;
@@ -68,7 +76,9 @@ export interface HookedTagMove extends HookRequest {
   readonly was?: Digest;
 }
 
-/** A tag, a manifest or a blob of a local repository is about to be deleted. A manifest is preceded by each of its tags. */
+/**
+ * A tag, a manifest or a blob of a local repository is about to be deleted. A manifest is preceded by each of its tags.
+ */
 export type HookedDelete = HookRequest &
   (
     | {
@@ -86,7 +96,7 @@ export interface HookRefusal {
   readonly refuse: string;
 }
 
-/** The decision of a hook. Nothing: the request goes on. */
+/** The decision of a hook. Nothing: the request continues. */
 export type HookDecision = HookRefusal | undefined | void;
 
 /** Serves another manifest of the image in place of the one that the tag names. Only for pulls by tag. */
@@ -134,8 +144,8 @@ export type Doomed =
   | { readonly kind: 'blob'; readonly digest: Digest };
 
 /**
- * Asks the hooks. A method is absent without its hook, so that nothing waits for it then. All throw DENIED when the hook refuses
- * and UNAVAILABLE when it fails.
+ * Calls the hooks. A method is absent if its hook is not set, so that nothing waits for it. All throw DENIED when the
+ * hook refuses and UNAVAILABLE when it fails.
  */
 export interface HookGate {
   /** Returns the manifest to serve; `undefined` if the image does not have the reference. */

@@ -6,10 +6,10 @@ import type { ParsedManifest } from '../protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
 import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-config.js';
 import type { BlobContent, ByteRange } from './bytes.js';
-import type { Caller } from './caller.js';
+import type { Caller } from './access/caller.js';
 import type { ImageEditor } from './editing.js';
-import type { Actor } from './journal.js';
-import type { RepositoryRecord, TagRecord } from './metadata.js';
+import type { Actor } from './metadata/journal.js';
+import type { RepositoryRecord, TagRecord } from './metadata/metadata.js';
 import type {
   CacheOutcome,
   ImageKey,
@@ -21,9 +21,9 @@ import type {
   Referrer,
   ReferrerPageRequest,
   StoredContent,
-} from './images.js';
+} from './metadata/images.js';
 import type { Page, PageRequest } from './pages.js';
-import type { RepositoryTrash } from './trash.js';
+import type { RepositoryTrash } from './metadata/trash.js';
 import type { Forward, ProbeResult, Upstream } from './upstream.js';
 
 export type { Caller };
@@ -154,6 +154,8 @@ export interface PurgeReport {
 export interface UploadStatus {
   readonly id: SessionId;
   readonly size: number;
+  /** The recommended minimum size of chunks. Smaller ones are accepted. Absent: any size. */
+  readonly minChunkBytes?: number | undefined;
 }
 
 /** The part of an upload in one request. */
@@ -270,6 +272,9 @@ export interface ResolvedName {
   readonly namespace?: string;
 }
 
+/** Throws unless a repository is as the caller expects. No other change comes between it and the change. */
+export type RepositoryCheck = (record: RepositoryRecord) => void;
+
 /** Maps names to repositories. Reveals nothing to clients and does not decide access. */
 export interface RepositoryDirectory {
   resolve(name: WireName, addressing?: Addressing): ResolvedName;
@@ -282,13 +287,13 @@ export interface RepositoryDirectory {
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
   /** @throws RegistryError CONFLICT when the name is taken, or stored with another type by an earlier configuration. */
   create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord>;
-  /** @throws RegistryError CONFLICT for a declared repository or another type; NAME_UNKNOWN. */
-  replace(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord>;
+  /** @throws RegistryError CONFLICT for a declared repository or another type; NAME_UNKNOWN; what the check throws. */
+  replace(config: RepositoryConfig, by: Actor, check?: RepositoryCheck): Promise<RepositoryRecord>;
   /**
    * Deletes a managed repository, or one that is no longer declared.
-   * @throws RegistryError CONFLICT for a declared one, or a member of another; NAME_UNKNOWN.
+   * @throws RegistryError CONFLICT for a declared one, or a member of another; NAME_UNKNOWN; what the check throws.
    */
-  delete(name: string, by: Actor): Promise<void>;
+  delete(name: string, by: Actor, check?: RepositoryCheck): Promise<void>;
   /** Counts what `delete` would delete, and refuses what it would refuse. */
-  previewDelete(name: string): Promise<StoredContent>;
+  previewDelete(name: string, check?: RepositoryCheck): Promise<StoredContent>;
 }

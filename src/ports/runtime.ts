@@ -4,14 +4,14 @@ import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
 import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
-import type { BackupReport, DamageRecord } from './backup.js';
+import type { BackupReport, DamageRecord } from './operations/backup.js';
 import type { SpaceStatus } from './bytes.js';
-import type { GarbageReport } from './garbage.js';
-import type { Actor } from './journal.js';
-import type { IndexFailure } from './index-status.js';
-import type { ImageKey, CacheOutcome, Provenance } from './images.js';
-import type { EmptiedTrash } from './trash.js';
-import type { WebhookAttempt } from './webhooks.js';
+import type { GarbageReport } from './operations/garbage.js';
+import type { Actor } from './metadata/journal.js';
+import type { IndexFailure } from './metadata/index-status.js';
+import type { ImageKey, CacheOutcome, Provenance } from './metadata/images.js';
+import type { EmptiedTrash } from './metadata/trash.js';
+import type { WebhookAttempt } from './operations/webhooks.js';
 
 /** The health of one component. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
 export interface ComponentHealth {
@@ -80,6 +80,12 @@ export interface RequestEvent {
   readonly cache?: Provenance['cache'];
   /** The repository that answered; the member of a virtual repository. */
   readonly servedBy?: string;
+}
+
+/** A request in progress. */
+export interface RunningRequest {
+  /** `unmatched` until it is known. */
+  readonly op: string;
 }
 
 export interface LoginRefusedEvent extends RefusedLogin {

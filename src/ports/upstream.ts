@@ -6,7 +6,7 @@ import type { Reference, Tag } from '../protocol/names.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import type { Hop } from '../protocol/upstream/redirects.js';
 import type { UpstreamReason } from '../protocol/upstream/verdict.js';
-import type { ManifestContent, Referrer } from './images.js';
+import type { ManifestContent, Referrer } from './metadata/images.js';
 
 /**
  * The result of a request to an upstream. `absent`: 404, 410 or 451. `denied`: 401 or 403 after the realm issued a token for this

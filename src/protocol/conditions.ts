@@ -1,7 +1,6 @@
-import type { Digest } from './digest.js';
 import { RegistryError } from './errors.js';
 
-/** The preconditions of a write, `If-Match` and `If-None-Match` (RFC 9110, 13.1). Entity tags are digests. */
+/** The preconditions of a write, `If-Match` and `If-None-Match` (RFC 9110, 13.1). Entity tags are digests, or versions of settings. */
 export interface Condition {
   readonly match?: EntityTags;
   readonly noneMatch?: EntityTags;
@@ -40,14 +39,14 @@ export function parseCondition(headers: ConditionHeaders): Condition | undefined
   };
 }
 
-/** Returns whether the condition holds for content with this digest; `undefined` if there is none. */
-export function isMet({ match, noneMatch }: Condition, present: Digest | undefined): boolean {
+/** Returns whether the condition holds for content with this entity tag; `undefined` if there is none. */
+export function isMet({ match, noneMatch }: Condition, present: string | undefined): boolean {
   // A weak tag never matches in If-Match, which requires identical bytes (RFC 9110, 13.1.1).
   const isMatched = match === undefined || includes(match, present, ({ isWeak }) => !isWeak);
   return isMatched && (noneMatch === undefined || !includes(noneMatch, present, () => true));
 }
 
-function includes(tags: EntityTags, present: Digest | undefined, counts: (tag: EntityTag) => boolean): boolean {
+function includes(tags: EntityTags, present: string | undefined, counts: (tag: EntityTag) => boolean): boolean {
   if (present === undefined) return false;
   return tags === '*' || tags.some((tag) => tag.text === present && counts(tag));
 }
@@ -62,7 +61,7 @@ function parseEntityTags(name: string, header: string): EntityTags {
   const known = tags.filter((tag) => tag !== undefined);
   if (known.length === tags.length && tags.length > 0 && tags.length <= maxTags) return known;
   throw new RegistryError('HEADER_INVALID', {
-    message: `invalid ${name}: expected * or up to ${maxTags} digests in double quotes, separated by commas`,
+    message: `invalid ${name}: expected * or up to ${maxTags} entity tags in double quotes, separated by commas`,
     detail: { header: name, value: header.slice(0, 200) },
   });
 }

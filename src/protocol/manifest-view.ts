@@ -142,5 +142,6 @@ function texts<K extends string>(key: K, value: unknown): Partial<Record<K, read
   const found: Readonly<Record<string, readonly string[]>> = {
     [key]: items.filter((item) => typeof item === 'string'),
   };
+  // TypeScript widens a computed key to `string`.
   return (items.length === 0 ? {} : found) as Partial<Record<K, readonly string[]>>;
 }

@@ -35,6 +35,16 @@ export function matchesAny(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, name));
 }
 
+/** Returns whether a pattern of `repository/image` may match images of this repository. */
+export function mayMatchImageOf(pattern: string, repository: string): boolean {
+  const slash = pattern.indexOf('/');
+  const head = slash < 0 ? pattern : pattern.slice(0, slash);
+  const stars = head.indexOf('**');
+  // `**` also matches the slash and what follows.
+  if (stars >= 0) return matchesPattern(head.slice(0, stars + 2), `${repository}/`);
+  return slash >= 0 && matchesPattern(head, repository);
+}
+
 function matchesParts(parts: readonly string[], name: string): boolean {
   // Positions in the name that the parts so far can reach. A RegExp could take exponential time for many stars.
   let reached = new Set([0]);

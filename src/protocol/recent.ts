@@ -1,5 +1,5 @@
 /**
- * Tells whether something happened less than `maxAgeMs` ago. A time in the future does not count: the clock was set back since,
+ * Returns whether something happened less than `maxAgeMs` ago. A time in the future does not count: the clock was set back since,
  * and the time would stay recent for as long as it was ahead.
  */
 export function isRecent(at: number, maxAgeMs: number, now: number): boolean {

@@ -1,44 +1,50 @@
 /**
  * The domain: what local, remote and virtual repositories mean. This file maps names to repositories. `local/`,
- * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` reclaims space, `content/` and `remote/` hold what
+ * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` collects garbage, `content/` and `remote/` hold what
  * they share. Imported by the composition root only.
  */
-import type { StoredContent } from '../ports/images.js';
+import type { StoredContent } from '../ports/metadata/images.js';
 import type {
   AddressedRepository,
   Addressing,
   Repository,
+  RepositoryCheck,
   RepositoryDirectory,
   ResolvedName,
 } from '../ports/repository.js';
-import type { Actor } from '../ports/journal.js';
-import type { Change, ImageRecords, MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
+import type { Actor } from '../ports/metadata/journal.js';
+import type {
+  Change,
+  ImageRecords,
+  MetadataWriter,
+  RepositoryRecord,
+  RepositoryRecords,
+} from '../ports/metadata/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import { problemsFound } from '../protocol/tables/management.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
-import { checkTogether } from '../protocol/settings/repository-graph.js';
-import { toWirePath } from '../protocol/tables/spelling.js';
-import { system } from '../util/system-actor.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
+import { nameTaken, refuseMember, refuseMisfits } from './directory-refusals.js';
+import { changedRecord, recordDeclared } from './declared-records.js';
+import { DirectoryEntries, type Entry, type Outdated } from './directory-entries.js';
 import { NameResolver, type NameOptions } from './name-resolver.js';
 import { countRepository } from './content/stored-content.js';
-import { hasSameFunctions, isSameDocument, readStoredRecord, withoutCredentials } from './stored-config.js';
+import { isSameDocument, readStoredRecord } from './stored-config.js';
 import { checkStoredTypes, refuseTypeChange } from './stored-types.js';
 
-interface Entry {
-  readonly repository: Repository;
-  readonly record: RepositoryRecord;
-}
+/** How often a change is decided again because other processes change repositories. */
+const maxAttempts = 10;
 
 export interface DirectoryParts {
   readonly metadata: RepositoryRecords & Pick<ImageRecords, 'images'> & MetadataWriter;
   readonly runtime: Runtime;
-  /** `before` is the repository with the previous settings. It is closed afterwards, and its running requests go on. */
+  /**
+   * `before` is the repository with the previous settings. It is closed afterwards, and its running requests continue.
+   */
   readonly create: (config: RepositoryConfig, before?: Repository) => Repository;
-  /** Called when a repository is no longer declared. Its running requests go on. */
+  /** Called when a repository is no longer declared. Its running requests continue. */
   readonly onUndeclared: (name: string) => void;
   /** Called after a repository was deleted from the index and closed. Starts the removal of its content. */
   readonly onDeleted: (name: string) => void | Promise<void>;
@@ -53,7 +59,7 @@ export interface DirectoryOptions extends NameOptions {
  * The configured repositories: those declared in code, which are fixed, and those created through the management API.
  */
 export class Directory implements RepositoryDirectory {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries: DirectoryEntries;
   /** Changes take turns, so that the entries match the index and each other. */
   readonly #changes = new KeyedMutex();
   readonly #parts: DirectoryParts;
@@ -61,6 +67,7 @@ export class Directory implements RepositoryDirectory {
 
   private constructor(options: DirectoryOptions, parts: DirectoryParts) {
     this.#parts = parts;
+    this.#entries = new DirectoryEntries(parts.create);
     this.#names = this.#createNames(options);
   }
 
@@ -76,12 +83,11 @@ export class Directory implements RepositoryDirectory {
   static async open(options: DirectoryOptions, parts: DirectoryParts): Promise<Directory> {
     const directory = new Directory(options, parts);
     try {
-      for (const config of options.declared) await directory.#put(config, 'declared', system);
-      for (const record of await parts.metadata.repositories())
-        if (record.origin === 'managed') directory.#remember(readStoredRecord(record));
+      for (const record of await recordDeclared(options.declared, parts)) directory.#entries.put(record);
+      await directory.#adopt(await parts.metadata.repositories());
       return directory;
     } catch (error) {
-      return directory.#closers().undo(error);
+      return directory.#entries.closers().undo(error);
     }
   }
 
@@ -106,43 +112,44 @@ export class Directory implements RepositoryDirectory {
   }
 
   list(): readonly Entry[] {
-    return [...this.#entries.values()].sort((a, b) =>
-      compareBytes(a.record.config.name + '/', b.record.config.name + '/'),
-    );
+    return this.#entries.list();
   }
 
-  async create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
-    return this.#inTurn(async () => {
+  /** Takes over what other processes that share the index have created, replaced and deleted. */
+  refresh(): Promise<void> {
+    return this.#inTurn(async () => this.#adopt(await this.#parts.metadata.repositories()));
+  }
+
+  create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
+    return this.#put('repository.created', by, (stored, now) => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
-      const leftover = await this.#parts.metadata.repository(config.name);
+      // One of an earlier configuration, which this one takes over with its content.
+      const leftover = stored.find((one) => one.config.name === config.name);
       if (leftover !== undefined) refuseTypeChange(leftover.config, config);
-      this.#refuseMisfits(config);
-      const record = await this.#put(config, 'managed', by);
-      this.#parts.runtime.emit('repository.created', { name: config.name, by });
-      return record;
+      refuseMisfits(config, this.#configs());
+      return changedRecord(config, leftover, now);
     });
   }
 
-  async replace(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
-    return this.#inTurn(async () => {
-      const { record, repository } = this.#changeable(config.name);
-      refuseTypeChange(record.config, config);
-      this.#refuseMisfits(config);
-      const replaced = await this.#put(config, 'managed', by);
-      if (this.#entries.get(config.name)?.repository !== repository) await repository.close?.();
-      this.#parts.runtime.emit('repository.replaced', { name: config.name, by });
-      return replaced;
+  replace(config: RepositoryConfig, by: Actor, check?: RepositoryCheck): Promise<RepositoryRecord> {
+    return this.#put('repository.replaced', by, (_stored, now) => {
+      const before = this.#changeable(config.name).record;
+      check?.(before);
+      refuseTypeChange(before.config, config);
+      refuseMisfits(config, this.#configs());
+      return isSameDocument(before.config, config) ? before : changedRecord(config, before, now);
     });
   }
 
-  async delete(name: string, by: Actor): Promise<void> {
+  async delete(name: string, by: Actor, check?: RepositoryCheck): Promise<void> {
     await this.#inTurn(async () => {
-      const repository = await this.#deletable(name);
-      const when = this.#parts.runtime.now();
-      const deletion = { type: 'repository.delete', name, when } as const;
-      await this.#parts.metadata.apply([deletion], { durable: true, by: { actor: by, at: when } });
+      await this.#write(by, (stored, when) => {
+        this.#refuseDeletion(name, stored, check);
+        return { result: undefined, change: { type: 'repository.delete', name, when } };
+      });
+      const entry = this.#entries.get(name);
       this.#entries.delete(name);
-      await repository?.close?.();
+      await this.#close(entry === undefined ? [] : [{ name, repository: entry.repository }]);
       await this.#parts.onDeleted(name);
       this.#parts.runtime.emit('repository.deleted', { name, by });
     });
@@ -156,127 +163,127 @@ export class Directory implements RepositoryDirectory {
    */
   async redeclare(options: DirectoryOptions, commit: () => void): Promise<void> {
     await this.#inTurn(async () => {
-      const { metadata, runtime, onUndeclared } = this.#parts;
+      const { metadata, onUndeclared } = this.#parts;
       await checkStoredTypes(options.declared, metadata);
-      const records = await this.#recordDeclared(options.declared);
-      const next = records.map((record) => this.#entryOf(record));
-      const before = new Map(this.#entries);
-      for (const [name, { record }] of before) if (record.origin === 'declared') this.#entries.delete(name);
-      for (const entry of next) this.#entries.set(entry.record.config.name, entry);
+      const records = await recordDeclared(options.declared, this.#parts);
+      const names = new Set(records.map(({ config }) => config.name));
+      const managed = this.list().filter(({ record: { config, origin } }) => {
+        return origin === 'managed' && !names.has(config.name);
+      });
+      const outdated = this.#entries.replaceAll([...records, ...managed.map(({ record }) => record)]);
       this.#names = this.#createNames(options);
       commit();
-      for (const name of before.keys()) if (!this.#entries.has(name)) onUndeclared(name);
-      const closers = new Closers();
-      for (const [name, { repository }] of before) {
-        if (this.#entries.get(name)?.repository !== repository) closers.add(name, () => repository.close?.());
-      }
-      // The change is made: what cannot be closed stops neither it nor the caller.
-      await closers.close().catch((err: unknown) => runtime.log.warn({ err }, 'failed to close replaced repositories'));
+      for (const { name, isGone } of outdated) if (isGone) onUndeclared(name);
+      await this.#close(outdated);
     });
   }
 
-  previewDelete(name: string): Promise<StoredContent> {
+  previewDelete(name: string, check?: RepositoryCheck): Promise<StoredContent> {
     return this.#inTurn(async () => {
-      await this.#deletable(name);
+      const stored = await this.#parts.metadata.repositories();
+      await this.#adopt(stored);
+      this.#refuseDeletion(name, stored, check);
       return countRepository(this.#parts.metadata, name);
-    });
-  }
-
-  /**
-   * Returns the repository to close before it is deleted; `undefined` if it is not served.
-   * @throws RegistryError CONFLICT, NAME_UNKNOWN
-   */
-  async #deletable(name: string): Promise<Repository | undefined> {
-    // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
-    const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
-    const repository = isLeftover ? undefined : this.#changeable(name).repository;
-    const configs = this.list().map(({ record }) => record.config);
-    const users = configs.filter(
-      (config) => config.type === 'virtual' && config.members.some((member) => member.name === name),
-    );
-    if (users.length === 0) return repository;
-    const detail = users.map((config) => config.name);
-    throw new RegistryError('CONFLICT', {
-      message: `repository "${name}" is a member of ${detail.join(', ')}`,
-      detail,
     });
   }
 
   /** Ends the background work and the connections of all repositories. */
   close(): Promise<void> {
-    return this.#closers().close();
+    return this.#entries.closers().close();
   }
 
-  #closers(): Closers {
-    const closers = new Closers();
-    for (const [name, { repository }] of this.#entries) closers.add(name, () => repository.close?.());
-    return closers;
+  /** @throws RegistryError CONFLICT, NAME_UNKNOWN; what the check throws. */
+  #refuseDeletion(name: string, stored: readonly RepositoryRecord[], check?: RepositoryCheck): void {
+    // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
+    const leftover = this.#entries.has(name) ? undefined : stored.find(({ config }) => config.name === name);
+    const record = leftover ?? this.#changeable(name).record;
+    check?.(record);
+    refuseMember(name, this.#configs());
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
     return this.#changes.run('', change);
   }
 
-  /** @throws RegistryError OPTIONS_INVALID that lists every problem: unknown members, cycles and so on. */
-  #refuseMisfits(config: RepositoryConfig): void {
-    const others = this.list().map(({ record }) => record.config);
-    const all = [config, ...others.filter(({ name }) => name !== config.name)];
-    const problems = checkTogether(all, (i) => (i === 0 ? '' : `(${all[i]?.name ?? ''}) `));
-    if (problems.length > 0)
-      throw problemsFound(problems.map(({ path, problem }) => ({ path: toWirePath(path), problem })));
+  #configs(): readonly RepositoryConfig[] {
+    return this.list().map(({ record }) => record.config);
   }
 
-  /** Writes the declared repositories that changed in one step, and returns all of them. */
-  async #recordDeclared(declared: readonly RepositoryConfig[]): Promise<readonly RepositoryRecord[]> {
+  /** Writes and serves what `decide` returns: a record that is served already, or a changed one. */
+  #put(
+    event: 'repository.created' | 'repository.replaced',
+    by: Actor,
+    decide: (stored: readonly RepositoryRecord[], now: number) => RepositoryRecord,
+  ): Promise<RepositoryRecord> {
+    return this.#inTurn(async () => {
+      const record = await this.#write(by, (stored, now) => {
+        const result = decide(stored, now);
+        const { config, origin, updatedAt: when } = result;
+        const isServed = this.#entries.get(config.name)?.record === result;
+        return { result, change: isServed ? undefined : { type: 'repository.put', config, origin, when } };
+      });
+      const before = this.#entries.get(record.config.name)?.repository;
+      this.#entries.put(record);
+      const isReplaced = before !== undefined && this.#entries.get(record.config.name)?.repository !== before;
+      await this.#close(isReplaced ? [{ name: record.config.name, repository: before }] : []);
+      this.#parts.runtime.emit(event, { name: record.config.name, by });
+      return record;
+    });
+  }
+
+  /** Writes the change that follows from what is stored; decides again when another process changes repositories meanwhile. */
+  async #write<T>(
+    by: Actor,
+    decide: (
+      stored: readonly RepositoryRecord[],
+      now: number,
+    ) => { readonly result: T; readonly change: Change | undefined },
+  ): Promise<T> {
     const { metadata, runtime } = this.#parts;
-    const when = runtime.now();
-    const changes: Change[] = [];
-    for (const config of declared) {
-      const kept = withoutCredentials(config);
-      const before = await metadata.repository(config.name);
-      if (before?.origin === 'declared' && isSameDocument(before.config, kept)) continue;
-      changes.push({ type: 'repository.put', config: kept, origin: 'declared', when });
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+      const stored = await metadata.repositories();
+      await this.#adopt(stored);
+      const now = runtime.now();
+      const { result, change } = decide(stored, now);
+      if (change === undefined) return result;
+      const are = stored.map(({ config: { name }, updatedAt }) => ({ name, updatedAt }));
+      const require = [{ type: 'repositories', are }] as const;
+      const options = { durable: true, require, by: { actor: by, at: now } };
+      if (await metadata.tryApply([change], options)) return result;
     }
-    if (changes.length > 0) await metadata.apply(changes, { durable: true, by: { actor: system, at: when } });
-    return Promise.all(declared.map(async (config) => ({ ...(await this.#stored(config.name)), config })));
+    throw new RegistryError('CONFLICT', { message: 'other repositories changed at the same time: try again' });
   }
 
-  async #put(config: RepositoryConfig, origin: RepositoryRecord['origin'], actor: Actor): Promise<RepositoryRecord> {
-    // Code declares its repositories at each start, so their secrets and functions stay out of the index. A record of
-    // an
-    // earlier declaration is taken over with its content.
-    const kept = origin === 'declared' ? withoutCredentials(config) : config;
-    const before = await this.#parts.metadata.repository(config.name);
-    // A start with unchanged declarations writes nothing: it works on a full disk and needs no sync.
-    if (before?.origin !== origin || !isSameDocument(before.config, kept)) {
-      const when = this.#parts.runtime.now();
-      const put = { type: 'repository.put', config: kept, origin, when } as const;
-      await this.#parts.metadata.apply([put], { durable: true, by: { actor, at: when } });
-    }
-    const whole = { ...(await this.#stored(config.name)), config };
-    this.#remember(whole);
-    return whole;
+  /** Serves the managed repositories as they are stored. Keeps those that another process has come to declare. */
+  async #adopt(stored: readonly RepositoryRecord[]): Promise<void> {
+    const found = new Map(stored.map((record) => [record.config.name, record]));
+    const kept = this.list().filter(({ record: { config, origin } }) => {
+      return origin === 'declared' || found.get(config.name)?.origin === 'declared';
+    });
+    for (const { record } of kept) found.delete(record.config.name);
+    const managed = [...found.values()].filter(({ origin }) => origin === 'managed');
+    const outdated = this.#entries.replaceAll([
+      ...kept.map(({ record }) => record),
+      ...managed.map((record) => this.#readManaged(record)),
+    ]);
+    await this.#close(outdated);
+    for (const { name, isGone } of outdated) if (isGone) await this.#parts.onDeleted(name);
   }
 
-  async #stored(name: string): Promise<RepositoryRecord> {
-    const record = await this.#parts.metadata.repository(name);
-    if (record !== undefined) return record;
-    throw new Error(`repository "${name}" is missing from the index after it was written`);
+  /** Returns the known record if it is still the stored one. */
+  #readManaged(stored: RepositoryRecord): RepositoryRecord {
+    const known = this.#entries.get(stored.config.name)?.record;
+    const isSame = known?.createdAt === stored.createdAt && known.updatedAt === stored.updatedAt;
+    return isSame && known.origin === stored.origin ? known : readStoredRecord(stored);
   }
 
-  #remember(record: RepositoryRecord): void {
-    this.#entries.set(record.config.name, this.#entryOf(record));
-  }
-
-  /** Keeps the repository if its settings are the same, except for the description. */
-  #entryOf(record: RepositoryRecord): Entry {
-    const { config } = record;
-    const before = this.#entries.get(config.name)?.repository;
-    const isSame =
-      before !== undefined &&
-      isSameDocument({ ...before.config, description: '' }, { ...config, description: '' }) &&
-      hasSameFunctions(before.config, config);
-    return { record, repository: isSame ? before : this.#parts.create(config, before) };
+  /** The change is already made, so a failure to close a repository stops neither it nor the caller. */
+  async #close(outdated: readonly Pick<Outdated, 'name' | 'repository'>[]): Promise<void> {
+    const closers = new Closers();
+    for (const { name, repository } of outdated) closers.add(name, () => repository.close?.());
+    await closers
+      .close()
+      .catch((err: unknown) => this.#parts.runtime.log.warn({ err }, 'failed to close replaced repositories'));
   }
 
   #changeable(name: string): Entry {
@@ -287,13 +294,4 @@ export class Directory implements RepositoryDirectory {
       message: `repository "${name}" is declared in the registry's options and can only be changed there`,
     });
   }
-}
-
-/** Compares in byte order, like the keys of the index. Names are ASCII. */
-function compareBytes(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function nameTaken(name: string): RegistryError {
-  return new RegistryError('CONFLICT', { message: `repository "${name}" already exists`, detail: { name } });
 }

@@ -43,7 +43,7 @@ export class NameResolver {
     return [this.resolve(name, { host }), ...byNamespace, ...byHost];
   }
 
-  /** Returns the name of the only repository that can be addressed so; `undefined` if all can. */
+  /** Returns the name of the only repository that can be addressed in this way; `undefined` if all can. */
   onlyAt({ host, namespace }: Addressing): string | undefined {
     return this.#findNamespace(namespace) ?? this.#findHost(host);
   }
@@ -59,7 +59,10 @@ export class NameResolver {
     return this.#hosts.get(name) ?? this.#hosts.get(name.replace(/:[0-9]+$/, ''));
   }
 
-  /** BuildKit, and containerd with `override_path`, send the namespace and the path of the mirror, which names the repository. */
+  /**
+   * BuildKit, and containerd with `override_path`, send the namespace and the path of the mirror, which names the
+   * repository.
+   */
   #inNamespace(repository: string, name: string): ResolvedName {
     const own = `${repository}/`;
     return this.#at(repository, name.startsWith(own) ? name.slice(own.length) : name);

@@ -1,4 +1,4 @@
-import type { RepositoryRecords } from '../ports/metadata.js';
+import type { RepositoryRecords } from '../ports/metadata/metadata.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { RegistryError } from '../protocol/errors.js';
 

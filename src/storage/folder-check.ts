@@ -1,17 +1,19 @@
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { checkLayout } from './files/layout.js';
+import { checkLayout, type BlobsIn } from './files/layout.js';
+
+export { hasBlobs } from './files/blob-folders.js';
 
 /**
  * Checks whether `openFolderStores` could use a data folder, or create it. Writes nothing and does not open the index, so the
  * folder may be in use.
  * @throws the error of the system, such as EACCES; Error for the layout of another release.
  */
-export async function checkFolderStores(folder: string): Promise<void> {
+export async function checkFolderStores(folder: string, blobsIn: BlobsIn = 'folder'): Promise<void> {
   const found = await findExisting(path.resolve(folder));
   await checkWritable(found);
   if (found !== path.resolve(folder)) return;
-  await checkLayout(folder);
+  await checkLayout(folder, blobsIn);
   for (const part of ['index', 'blobs']) await checkWritable(path.join(folder, part)).catch(ignoreMissing);
 }
 

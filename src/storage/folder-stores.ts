@@ -4,14 +4,15 @@
  * the domain.
  */
 import path from 'node:path';
-import type { FolderBackups, WorkOptions } from '../ports/backup.js';
+import type { FolderBackups, WorkOptions } from '../ports/operations/backup.js';
 import type { BlobStore } from '../ports/bytes.js';
-import type { MetadataStore } from '../ports/metadata.js';
+import type { MetadataStore } from '../ports/metadata/metadata.js';
+import type { StorageCopies } from '../ports/operations/storage-copies.js';
 import type { Closers } from '../util/closers.js';
 import { hasBlobs } from './files/blob-folders.js';
 import { DiskReserve } from './files/disk-reserve.js';
 import { FsBlobStore } from './files/fs-blob-store.js';
-import { claimLayout, upgradeLayout } from './files/layout.js';
+import { claimLayout, upgradeLayout, type BlobsIn } from './files/layout.js';
 import type { IndexEvent } from './level/database/level-database.js';
 import { makeFolder } from './level/database/level-folder.js';
 import { withSpace } from './level/database/level-space.js';
@@ -25,6 +26,8 @@ export interface FolderStores {
   readonly metadata: MetadataStore;
   /** Absent for stores without a data folder. */
   readonly backups?: FolderBackups;
+  /** Absent for a data folder. */
+  readonly copies?: StorageCopies;
 }
 
 /** Options of the stores. */
@@ -55,21 +58,7 @@ export async function openFolderStores(
   options: FolderStoresOptions,
   closers: Closers,
 ): Promise<FolderStores> {
-  // The umask decides who may read the folder: a web server in front of the registry may send the blobs.
-  await makeFolder(folder, 0o777);
-  const reserve = await DiskReserve.open(folder, { maxBytes: options.reserveBytes });
-  const freeSpace = (): Promise<boolean> => reserve.release();
-  await withSpace(() => claimLayout(folder), freeSpace);
-  // The index is opened before the blobs, since its lock keeps other processes away from both.
-  const metadata = await LevelMetadataStore.open(path.join(folder, 'index'), {
-    acceptEmptyIndex: options.acceptEmptyIndex,
-    freeSpace,
-    maxOpenFiles: options.maxIndexFiles,
-    holdsContent: () => hasBlobs(folder),
-    onEvent: options.onIndexEvent,
-  });
-  closers.add('index', () => metadata.close());
-  await withSpace(() => upgradeLayout(folder), freeSpace);
+  const { metadata, reserve, freeSpace } = await openIndex(folder, options, closers, 'folder');
   const { onStray, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
   const blobs = await withSpace(
     () => FsBlobStore.open(folder, { reserve, onStray, maxFolderHandles, maxIdleStaged }),
@@ -77,11 +66,47 @@ export async function openFolderStores(
   );
   closers.add('blobs', () => blobs.close());
   reserve.start();
-  return { metadata, blobs, backups: createFolderBackups(folder, metadata) };
+  return { metadata, blobs, backups: createFolderBackups(folder, metadata, 'folder') };
 }
 
-function createFolderBackups(folder: string, metadata: LevelMetadataStore): FolderBackups {
-  const open = { folder, copyIndex: (to: string, work: WorkOptions) => metadata.contents.copyTo(to, work) };
+/** An open index, and the reserve of its disk. */
+export interface OpenedIndex {
+  readonly metadata: LevelMetadataStore;
+  /** Closed by the blob store, or else by the caller. */
+  readonly reserve: DiskReserve;
+  readonly freeSpace: () => Promise<boolean>;
+}
+
+/** Opens the index of a data folder; creates both if needed. */
+export async function openIndex(
+  folder: string,
+  options: Pick<FolderStoresOptions, 'reserveBytes' | 'acceptEmptyIndex' | 'maxIndexFiles' | 'onIndexEvent'>,
+  closers: Closers,
+  blobsIn: BlobsIn,
+): Promise<OpenedIndex> {
+  // The umask decides who may read the folder: a web server in front of the registry may send the blobs.
+  await makeFolder(folder, 0o777);
+  const reserve = await DiskReserve.open(folder, { maxBytes: options.reserveBytes });
+  const freeSpace = (): Promise<boolean> => reserve.release();
+  await withSpace(() => claimLayout(folder, blobsIn), freeSpace);
+  // The index is opened before the blobs, since its lock keeps other processes away from both.
+  const metadata = await LevelMetadataStore.open(path.join(folder, 'index'), {
+    acceptEmptyIndex: options.acceptEmptyIndex,
+    freeSpace,
+    maxOpenFiles: options.maxIndexFiles,
+    // A bucket has a marker instead.
+    holdsContent: async () => blobsIn === 'folder' && hasBlobs(folder),
+    knowsPlaces: blobsIn === 'bucket',
+    onEvent: options.onIndexEvent,
+  });
+  closers.add('index', () => metadata.close());
+  await withSpace(() => upgradeLayout(folder, blobsIn), freeSpace);
+  return { metadata, reserve, freeSpace };
+}
+
+/** Creates the backups of a folder whose index is open. */
+export function createFolderBackups(folder: string, metadata: LevelMetadataStore, blobsIn: BlobsIn): FolderBackups {
+  const open = { folder, blobsIn, copyIndex: (to: string, work: WorkOptions) => metadata.contents.copyTo(to, work) };
   return {
     async write(target, work) {
       // Loaded on demand, because a registry starts faster without it.

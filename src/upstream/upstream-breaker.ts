@@ -63,8 +63,8 @@ export class Breaker {
   }
 
   /**
-   * Admits a call that someone waits for, also during a pause. Its success ends the pause, unless a rate limit caused it:
-   * that the upstream answers does not mean that it would answer more.
+   * Admits a call that someone waits for, also during a pause. Its success ends the pause, unless a rate limit caused
+   * it: an answer does not mean that the upstream would answer more requests.
    */
   force(): Pass {
     const isLimited = this.#pause?.cause.fields.status === 429;

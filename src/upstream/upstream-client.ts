@@ -2,7 +2,7 @@
  * Implements the `Upstream` port: a client of another registry with authentication, verdicts, redirects and a circuit
  * breaker. The composition root imports it; it imports ports/, protocol/ and util/.
  */
-import type { ManifestContent, Referrer } from '../ports/images.js';
+import type { ManifestContent, Referrer } from '../ports/metadata/images.js';
 import type {
   ForwardAttempt,
   ForwardedRequest,

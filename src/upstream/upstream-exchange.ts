@@ -170,7 +170,9 @@ export class Exchange {
   }
 }
 
-/** Tells whether a storage service refused a signed URL. It may have expired, and the upstream may give another one. */
+/**
+ * Returns whether a storage service refused a signed URL. It may have expired, and the upstream may give another one.
+ */
 function isExpired({ status, headers }: UpstreamAnswer): boolean {
   return [400, 401, 403].includes(status) && headers['www-authenticate'] === undefined;
 }

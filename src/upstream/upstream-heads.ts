@@ -9,7 +9,10 @@ type HeadKind = ForwardedRequest['kind'];
 
 /** How long an upstream without HEAD is asked by GET before HEAD is tried again. */
 const rememberMs = 600_000;
-/** The statuses of a missing method. Others may have passed until the GET, so they count from the second time on. */
+/**
+ * The statuses of a missing method. Other failures may be gone by the time of the GET, so they count only from the
+ * second time on.
+ */
 const missingMethod = new Set([400, 401, 403, 405, 501]);
 /** A GET would count against a rate limit, meet the same proxy or loop, or come too early. */
 const finalStatuses = new Set([407, 429, 508]);

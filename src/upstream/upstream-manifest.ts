@@ -1,4 +1,4 @@
-import type { ManifestContent, ManifestInfo } from '../ports/images.js';
+import type { ManifestContent, ManifestInfo } from '../ports/metadata/images.js';
 import type { UpstreamAnswer } from '../ports/upstream.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';

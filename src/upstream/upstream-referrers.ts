@@ -1,4 +1,4 @@
-import type { ManifestContent, Referrer } from '../ports/images.js';
+import type { ManifestContent, Referrer } from '../ports/metadata/images.js';
 import { algorithmOf, hexOf, isDigest, type Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { ociIndexType } from '../protocol/manifest.js';

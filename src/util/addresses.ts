@@ -137,7 +137,7 @@ function groupsOfDotted(address: string): string[] {
   return [((a << 8) | b).toString(16), ((c << 8) | d).toString(16)];
 }
 
-/** Tells whether a host name means this machine: `localhost`, names under it, 127.0.0.0/8 and ::1. */
+/** Returns whether a host name means this machine: `localhost`, names under it, 127.0.0.0/8 and ::1. */
 export function isLoopback(hostname: string): boolean {
   const host = hostname.toLowerCase().replace(/\.$/, '');
   return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127(?:\.[0-9]+){3}$/.test(host);

@@ -1,4 +1,4 @@
-import type { ExceededUsage } from '../ports/quotas.js';
+import type { ExceededUsage } from '../ports/metadata/quotas.js';
 
 /** A precondition of `apply` failed, or a change named a missing repository. Nothing was changed. */
 export class ConflictError extends Error {

@@ -1,5 +1,5 @@
-import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/images.js';
-import type { Reach } from '../ports/access.js';
+import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/metadata/images.js';
+import type { Reach } from '../ports/access/access.js';
 import { takeTurns } from './scheduling/turns.js';
 
 const partSize = 1000;

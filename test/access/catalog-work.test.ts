@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { RuleSet } from '../../src/access/rules.js';
-import { createListCatalog } from '../../src/http/handlers/discovery.js';
+import { createListCatalog } from '../../src/http/handlers/distribution/discovery.js';
 import { anonymous } from '../../src/util/anonymous.js';
 import type { Caller, Repository, RepositoryDirectory } from '../../src/ports/repository.js';
-import type { ImagePage, ImagePageRequest } from '../../src/ports/images.js';
+import type { ImagePage, ImagePageRequest } from '../../src/ports/metadata/images.js';
 import type { AccessRule } from '../../src/protocol/settings/access-config.js';
 
 /** 50,000 images, of 100 teams. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { formatChallenge, type ChallengeOptions } from '../../src/access/challenge.js';
-import type { AccessQuestion } from '../../src/ports/access.js';
+import type { AccessQuestion } from '../../src/ports/access/access.js';
 import type { TokenGrant } from '../../src/protocol/tokens/token-scope.js';
 
 const bearer: ChallengeOptions = { scheme: 'bearer', service: 'artifactapi', prefix: '' };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createLocalAccess } from '../../src/access/local-access.js';
 import { RuledAccess, type RuledAccessParts } from '../../src/access/ruled-access.js';
 import { RuleSet } from '../../src/access/rules.js';
-import type { Access, AccessTarget, Principal } from '../../src/ports/access.js';
+import type { Access, AccessTarget, Principal } from '../../src/ports/access/access.js';
 import { accessLimitSchema, accessRuleSchema, type AccessRule } from '../../src/protocol/settings/access-config.js';
 import { anonymous } from '../../src/util/anonymous.js';
 
@@ -43,7 +43,7 @@ describe('the access "browse"', () => {
     ['a limited token', { ...ann, limits: [{ names: ['other/x'], allow: ['pull'] }] }, ['', 'other', 'other/x']],
     ['a token that may only push', { ...ann, limits: [{ names: ['**'], allow: ['push'] }] }, []],
     ['an access token', token, []],
-  ])('of %s reaches what it may pull something of', async (_who, principal, browsed) => {
+  ])('of %s reaches every name under which it may pull something', async (_who, principal, browsed) => {
     const names = ['', 'docker', 'docker/app', 'docker/x', 'other', 'other/x', 'drop', 'drop/x', 'mine', 'mine/x'];
     const access = accessBy(rules);
     const found: string[] = [];

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { intersect, reachOf, reachOfImages } from '../../src/access/reach.js';
 import { RuleSet } from '../../src/access/rules.js';
-import type { Principal, Reach } from '../../src/ports/access.js';
+import type { Principal, Reach } from '../../src/ports/access/access.js';
 import type { AccessLimit, AccessRule, Permission } from '../../src/protocol/settings/access-config.js';
 
 const letters = fc.string({ unit: fc.constantFrom('a', 'b', '-', '/'), minLength: 1, maxLength: 5 });

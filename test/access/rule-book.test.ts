@@ -2,7 +2,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { admin } from '../support/access/callers.js';
 import { StoredRuleBook } from '../../src/access/rule-book.js';
-import type { Principal } from '../../src/ports/access.js';
+import type { Principal } from '../../src/ports/access/access.js';
 import type { AccessRule } from '../../src/protocol/settings/access-config.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { hooked, isApplyOf, once, TestRuntime } from '../support/storage/domain.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RuleSet, type Subject } from '../../src/access/rules.js';
 import { anonymous } from '../../src/util/anonymous.js';
-import type { Principal } from '../../src/ports/access.js';
+import type { Principal } from '../../src/ports/access/access.js';
 import type { AccessLimit, AccessRule, Permission } from '../../src/protocol/settings/access-config.js';
 
 const ann: Principal = { id: 'ann', groups: ['team'], via: 'basic' };

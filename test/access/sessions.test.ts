@@ -13,7 +13,6 @@ function setUp() {
   const sessions = new Sessions({
     metadata,
     runtime: runtime as Runtime,
-    accepts: () => Promise.resolve(false),
     revive: (_kind, id) => Promise.resolve({ id, groups: [] }),
   });
   const logIn = (id: string): Promise<string> =>
@@ -66,12 +65,17 @@ describe('logins', () => {
       range(0, 20),
     ],
     [
-      'end the own oldest session beyond a thousand of all',
+      'end the oldest session of the same user when a thousand sessions exist',
       [['ana', 2], ['ben', 18], ...crowd(49), ['ben', 1]],
       [0, 1],
       range(1, 19),
     ],
-    ['end the oldest of all if the user has none', [['ana', 20], ...crowd(49), ['ben', 1]], range(1, 20), [0]],
+    [
+      'end the oldest of all sessions when a thousand exist and the user has none',
+      [['ana', 20], ...crowd(49), ['ben', 1]],
+      range(1, 20),
+      [0],
+    ],
   ])('%s', async (_what, logins, ana, ben) => {
     const { logIn, left } = setUp();
     const values = await logInAll(logIn, logins);

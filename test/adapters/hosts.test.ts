@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { setTimeout as wait } from 'node:timers/promises';
 import { createRegistry, type AccessOptions, type Registry } from 'artifactapi';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MiB, patternBytes } from '../support/content/bytes.js';
@@ -154,7 +153,7 @@ describe.each(['', '/registry'])('a registry mounted at "%s"', (place) => {
       await connection.write(rawHead('PATCH', location, { 'Content-Length': String(bytes.length), ...json }));
       await connection.write(bytes.subarray(0, 100_000));
       connection.socket.destroy();
-      for (let i = 0; i < 200 && (await client.get(location)).header('range') !== '0-99999'; i++) await wait(10);
+      await expect.poll(async () => (await client.get(location)).header('range')).toBe('0-99999');
       const rest = { headers: { 'Content-Range': '100000-299999' }, body: bytes.subarray(100_000) };
       expect((await client.patch(location, rest)).header('range')).toBe('0-299999');
       expect((await client.put(`${location}?digest=${digest(bytes)}`)).status).toBe(201);

@@ -21,6 +21,7 @@ import { koaListener } from '../support/servers/hosts.js';
 import { pushAndPull } from '../support/clients/push-and-pull.js';
 import { listen, recordingLogger } from '../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 
 let folder: string;
 let registry: Registry;
@@ -39,15 +40,13 @@ afterAll(async () => {
   await removeScratchFolder(folder);
 });
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 async function clientOf(listener: RequestListener): Promise<Client> {
   const listening = await listen(listener);
   const client = new Client(listening.url);
-  cleanups.push(
+  cleanups.add(
     () => listening.close(),
     () => client.close(),
   );

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseConfigFile } from '../../src/command/config-file.js';
+import { describeStorage, folderOf } from '../../src/command/serve/storage-settings.js';
 import { resolveServeSettings, SettingsError, type ServeFlags } from '../../src/command/serve/serve-settings.js';
 
 const environment = {
@@ -114,6 +115,35 @@ server:
     });
   });
 
+  it('reads a bucket, with a folder of the index that is relative to the file', () => {
+    const blobs = { s3: { bucket: 'registry', trashSeconds: 86_400 } };
+    const settings = settingsOf(
+      'storage: { metadata: { level: ./index }, blobs: { s3: { bucket: registry, trashSeconds: 1d } } }',
+    );
+    expect(settings.storage).toEqual({ metadata: { level: '/etc/artifactapi/index' }, blobs });
+    expect(() =>
+      settingsOf('storage: { metadata: { level: ./index }, blobs: { s3: { bucket: registry, prefx: a/ } } }'),
+    ).toThrow('storage.blobs.s3.prefx: unknown option "prefx": did you mean "prefix"?');
+  });
+
+  it('reads an index in PostgreSQL, which has no folder', () => {
+    const text = `storage:
+  metadata: { postgres: { url: 'postgres://registry:secret@db.example.com/registry' } }
+  blobs: { s3: { bucket: registry, spool: spool } }`;
+    const { storage } = settingsOf(text);
+    expect(storage).toEqual({
+      metadata: { postgres: { url: 'postgres://registry:secret@db.example.com/registry' } },
+      blobs: { s3: { bucket: 'registry', spool: '/etc/artifactapi/spool' } },
+    });
+    expect([folderOf(storage), describeStorage(storage)]).toEqual([
+      undefined,
+      'PostgreSQL at db.example.com/registry, blobs in the bucket registry',
+    ]);
+    expect(() => settingsOf(text, { data: 'd' })).toThrow(
+      'storage.metadata.postgres: cannot be combined with --data: the index has no folder',
+    );
+  });
+
   it('lets every flag override the file', () => {
     const flags = {
       host: '::1',
@@ -190,7 +220,8 @@ retention: 5
       'server.hots',
       'server.port',
       'server.tls.key',
-      'storage',
+      'storage.blobs',
+      'storage.metadata',
     ]);
   });
 });

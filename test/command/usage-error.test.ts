@@ -13,7 +13,7 @@ async function refuse(...args: readonly string[]): Promise<string> {
   return written;
 }
 
-describe('artifactapi explains in its own words', () => {
+describe('artifactapi explains in the form of its own messages', () => {
   it.each([
     [
       'an unknown option that resembles a known one',

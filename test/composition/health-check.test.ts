@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HealthCheck } from '../../src/composition/health-check.js';
 import type { BlobStore } from '../../src/ports/bytes.js';
-import type { MetadataStore } from '../../src/ports/metadata.js';
+import type { MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { recordingLogger } from '../support/servers/registry.js';

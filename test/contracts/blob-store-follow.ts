@@ -45,6 +45,8 @@ async function expectBytes(reader: Reader, size: number): Promise<void> {
   expect(reader.size).toBe(size);
 }
 
+const transient = { transient: true };
+
 /** Tests `StagedBlob.follow`, which reads bytes as they arrive. */
 export function following(store: () => BlobStore): void {
   for (const size of [100, 3 * MiB + 5]) {
@@ -52,7 +54,7 @@ export function following(store: () => BlobStore): void {
     const bytes = patternBytes(size);
 
     it(`follow() delivers ${size} bytes as they arrive`, async () => {
-      const staged = await store().stage('landing');
+      const staged = await store().stage('landing', transient);
       const fresh = new Reader(staged.follow(size));
       await staged.append(sourceOf(bytes.subarray(0, half)));
       await expectBytes(fresh, half);
@@ -73,7 +75,7 @@ export function following(store: () => BlobStore): void {
     });
 
     it(`follow() delivers ranges of ${size} bytes, and only the last byte waits for the commit`, async () => {
-      const staged = await store().stage('ranges');
+      const staged = await store().stage('ranges', transient);
       const ranges = [
         [0, 0],
         [0, half],
@@ -104,7 +106,7 @@ export function following(store: () => BlobStore): void {
 
     it(`follow() rejects readers of ${size} bytes when they are discarded or have the wrong digest`, async () => {
       for (const isCommitted of [false, true]) {
-        const staged = await store().stage('wrong');
+        const staged = await store().stage('wrong', transient);
         const readers = [new Reader(staged.follow(size)), new Reader(staged.follow(size, { start: 9, end: size - 1 }))];
         await staged.append(sourceOf(bytes));
         await expectBytes(readers[0] as Reader, size - 1);
@@ -118,7 +120,7 @@ export function following(store: () => BlobStore): void {
     });
 
     it(`follow() rejects when ${size} bytes arrive instead of the expected number`, async () => {
-      const staged = await store().stage('length');
+      const staged = await store().stage('length', transient);
       const totals = [size - 1, size + 1, size + 1000];
       const readers = totals.map((total) => new Reader(staged.follow(total)));
       await staged.append(sourceOf(bytes));
@@ -132,7 +134,7 @@ export function following(store: () => BlobStore): void {
     });
 
     it(`follow() rejects only readers that have read truncated bytes, of ${size} bytes`, async () => {
-      const staged = await store().stage('cut');
+      const staged = await store().stage('cut', transient);
       await staged.append(sourceOf(bytes.subarray(0, half)));
       const far = new Reader(staged.follow(size));
       const near = new Reader(staged.follow(size, { start: 0, end: 9 }));
@@ -151,9 +153,9 @@ export function following(store: () => BlobStore): void {
   }
 
   it('follow() ends empty content with the commit', async () => {
-    const staged = await store().stage('empty');
+    const staged = await store().stage('empty', transient);
     const reader = new Reader(staged.follow(0));
-    const other = await store().stage('empty-not');
+    const other = await store().stage('empty-not', transient);
     const wrong = new Reader(other.follow(0));
     await other.append(sourceOf(Buffer.from('x')));
     await other.commit(digestOf(Buffer.from('x')));
@@ -166,7 +168,7 @@ export function following(store: () => BlobStore): void {
 
   it('follow() delivers the bytes of a slow source without waiting for a full batch', async () => {
     const bytes = patternBytes(300);
-    const staged = await store().stage('trickle');
+    const staged = await store().stage('trickle', transient);
     const source = new PassThrough();
     const appending = staged.append(source);
     source.write(bytes.subarray(0, 100));
@@ -187,7 +189,7 @@ export function following(store: () => BlobStore): void {
   it('follow() serves 50 readers that join at different times, read at different speeds, or leave', async () => {
     const size = 2 * MiB + 77;
     const bytes = patternBytes(size);
-    const staged = await store().stage('crowd');
+    const staged = await store().stage('crowd', transient);
     const stuck = new StuckSink();
     const stuckReading = staged.follow(size).writeTo(stuck);
     const leaving = new Reader(staged.follow(size));
@@ -214,7 +216,7 @@ export function following(store: () => BlobStore): void {
   });
 
   it('follow() notices immediately that a waiting reader has left', async () => {
-    const staged = await store().stage('gone');
+    const staged = await store().stage('gone', transient);
     await staged.append(sourceOf(Buffer.from('abc')));
     const content = staged.follow(10);
     const reader = new Reader(content);
@@ -228,21 +230,21 @@ export function following(store: () => BlobStore): void {
 
   it('follow() never delivers bytes that were staged later under the same id', async () => {
     const bytes = patternBytes(2 * MiB);
-    const staged = await store().stage('again');
+    const staged = await store().stage('again', transient);
     await staged.append(sourceOf(bytes));
     const reader = new CollectingSink(1);
     const reading = staged.follow(bytes.length).writeTo(reader);
     await staged.commit(digestOf(bytes));
-    await (await store().stage('again')).append(sourceOf(patternBytes(2 * MiB, 9)));
+    await (await store().stage('again', transient)).append(sourceOf(patternBytes(2 * MiB, 9)));
     expect((await readBytes(staged.follow(bytes.length))).equals(bytes)).toBe(true);
     await store().delete(digestOf(bytes));
     await reading;
     expect(reader.bytes.equals(bytes)).toBe(true);
-    await (await store().stage('again')).discard();
+    await (await store().stage('again', transient)).discard();
   });
 
   it('follow() rejects when the store closes', async () => {
-    const staged = await store().stage('closing');
+    const staged = await store().stage('closing', transient);
     await staged.append(sourceOf(Buffer.from('abc')));
     const reader = new Reader(staged.follow(10));
     await expectBytes(reader, 3);

@@ -85,6 +85,19 @@ export function staging(store: () => BlobStore): void {
     await expect(staged.commit(more)).resolves.toMatchObject({ size: size + 4 });
   });
 
+  it('stagedSize() returns the number of staged bytes, and stages nothing itself', async () => {
+    expect(await store().stagedSize('measured')).toBe(0);
+    const staged = await store().stage('measured');
+    expect(await store().stagedSize('measured')).toBe(0);
+    await staged.append(sourceOf(patternBytes(3 * MiB)));
+    expect(await store().stagedSize('measured')).toBe(3 * MiB);
+    await staged.truncate(0);
+    expect(await store().stagedSize('measured')).toBe(0);
+    await staged.discard();
+    expect(await store().stagedSize('measured')).toBe(0);
+    expect(await collect(store().listStaged())).toEqual([]);
+  });
+
   it('discard() works at any time and twice', async () => {
     for (const size of [0, 10, 3 * MiB]) {
       const staged: StagedBlob = await store().stage(`discarded-${size}`);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { CacheItem, Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { CacheItem, Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import type { Write } from './metadata-garbage.js';
 import {
   at,

@@ -1,8 +1,8 @@
 import { localConfig } from '../support/storage/local-config.js';
 import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { DocumentKind } from '../../src/ports/documents.js';
-import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { DocumentKind } from '../../src/ports/metadata/documents.js';
+import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {
@@ -49,6 +49,22 @@ function repositories(current: () => MetadataStore, write: Write): void {
     expect(await current().repository('a')).toEqual({ config, origin: 'managed', createdAt: 5, updatedAt: 6 });
     expect((await current().repositories()).map((record) => record.config.name)).toEqual(['a', 'r', 's']);
     expect(await current().repository('x')).toBeUndefined();
+  });
+
+  it('can be required to be exactly the known ones, as they last changed', async () => {
+    const known = (await current().repositories()).map(({ config: { name }, updatedAt }) => ({ name, updatedAt }));
+    const attempt = (are: typeof known, ...changes: Change[]) =>
+      current().tryApply(changes, { durable: false, require: [{ type: 'repositories', are }] });
+    expect(await attempt(known, repository('a', 5), repository('a', 6))).toBe(true);
+    expect(await attempt(known, link('l', 1))).toBe(false);
+    const [r = { name: 'r', updatedAt: 0 }, ...rest] = known;
+    const a = { name: 'a', updatedAt: 6 };
+    expect(await attempt([a, { ...r, updatedAt: r.updatedAt + 1 }, ...rest], link('l', 1))).toBe(false);
+    expect(await attempt([a, { ...r, name: 'x' }, ...rest], link('l', 1))).toBe(false);
+    expect(await attempt([a, ...known], link('l', 1), { type: 'repository.delete', name: 'a', when: 7 })).toBe(true);
+    expect(await attempt(known, link('l', 1))).toBe(true);
+    const outcomes = await Promise.all(['b', 'c'].map((name) => attempt(known, repository(name, 8))));
+    expect(outcomes.filter((isApplied) => isApplied)).toHaveLength(1);
   });
 
   const unknown = { repository: 'x', image: 'y' };

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { at, deleteManifest, digest, link, manifest, putManifest, tag, tagName, unlink } from './metadata-samples.js';
 
 const other = { repository: 's', image: 'other' };
@@ -30,7 +30,7 @@ export function contents(store: () => MetadataStore): void {
     expect(await list('unknown')).toEqual([]);
   });
 
-  it('lists no content that only a manifest without it names, nor what was dropped', async () => {
+  it('does not list dropped content, or content that a manifest names but its image lacks', async () => {
     await write(...putManifest('m', { references: [digest('absent')] }), link('a', 1));
     await write(unlink('a', 2));
     expect(await list()).toEqual([record('m')]);
@@ -38,7 +38,7 @@ export function contents(store: () => MetadataStore): void {
     expect(await list()).toEqual([]);
   });
 
-  it('lists in pages, without gaps and repetitions', async () => {
+  it('lists in pages, without gaps or repetitions', async () => {
     const names = Array.from({ length: 25 }, (_, i) => `blob-${i}`);
     await write(...names.flatMap((name) => [link(name, 1), link(name, 1, other)]));
     const seen: string[] = [];
@@ -50,7 +50,7 @@ export function contents(store: () => MetadataStore): void {
     expect(seen).toEqual(names.map(digest).sort());
   });
 
-  it('finds the tags that need content, through manifests and indexes, and names the rest', async () => {
+  it('finds the tags that need content, through manifests and indexes, and manifests without a tag', async () => {
     await write(
       ...putManifest('m', { references: [digest('layer')] }, 'v1', 'latest'),
       ...putManifest('child', { references: [digest('layer')] }),
@@ -93,7 +93,7 @@ export function contents(store: () => MetadataStore): void {
     expect(await list()).toEqual([]);
   });
 
-  it('counts an image again, and finds what its record has', async () => {
+  it('recounts an image, and returns the counts of its record', async () => {
     await write(
       ...putManifest('m', { references: [digest('a'), digest('b')] }, 'v1', 'v2'),
       ...putManifest('n', { references: [digest('b')] }, 'old'),

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { at, collect, digest, link, putManifest, repository, session, tag, unlink } from './metadata-samples.js';
 
 const whole = { limit: 100 };

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { at, deleteManifest, digest, link, manifest, putManifest, unlink } from './metadata-samples.js';
 
@@ -54,6 +54,10 @@ export function inventory(store: () => MetadataStore): void {
     await write({ type: 'bytes.forget', digest: digest('m') });
     expect(await stored()).toBe(110);
     await write({ type: 'bytes.forget', digest: digest('m'), deleted: true });
+    expect(await stored()).toBe(110);
+    await write({ type: 'bytes.condemn', digest: digest('m') });
+    await write({ type: 'bytes.forget', digest: digest('m'), deleted: true });
+    await write({ type: 'bytes.condemn', digest: digest('unknown') });
     await write({ type: 'bytes.forget', digest: digest('unknown'), deleted: true });
     expect(await stored()).toBe(10);
     await write(...putManifest('m'));
@@ -90,7 +94,7 @@ export function inventory(store: () => MetadataStore): void {
     expect(await stored()).toBe(12_010);
   });
 
-  it('knows nothing of an unknown repository', async () => {
+  it('returns nothing for an unknown repository', async () => {
     const nowhere = { repository: 'unknown', image: 'x' };
     await write(link('l', 1));
     expect(await store().inventory.manifests(nowhere, { limit: 9 })).toEqual({ items: [], more: false });

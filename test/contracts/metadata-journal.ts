@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { JournalEntry } from '../../src/ports/journal.js';
-import type { Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
+import type { JournalEntry } from '../../src/ports/metadata/journal.js';
+import type { Change, MetadataStore, Precondition } from '../../src/ports/metadata/metadata.js';
 import { admin } from '../support/access/callers.js';
 import {
   at,
@@ -110,6 +110,19 @@ export function journal(store: () => MetadataStore): void {
       before: [record('account-token', 'a')],
       changes: [{ type: 'document.delete', kind: 'account-token', id: 'a' }],
       expected: ['account-token.deleted a'],
+    },
+    { change: 'a new person', changes: [record('person', 'a@b.example')], expected: ['person.created a@b.example'] },
+    {
+      change: 'what the registry itself notes',
+      before: [record('last-login', 'x')],
+      changes: [
+        record('last-login', 'x', { at: 1 }),
+        record('session', 's'),
+        record('sync-status', 's'),
+        record('webhook-cursor', 'w'),
+        record('webhook-delivery', 'd'),
+      ],
+      expected: [],
     },
     { change: 'blobs and access times', changes: [link('l', 1), touched(2, ['l']), unlink('l', 3)], expected: [] },
   ])('records exactly what $change changes', async ({ before = [], changes, expected }) => {

@@ -1,5 +1,5 @@
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { DocumentKind } from '../../src/ports/documents.js';
+import type { DocumentKind } from '../../src/ports/metadata/documents.js';
 import type {
   BlobLink,
   CacheItem,
@@ -9,9 +9,9 @@ import type {
   Precondition,
   SessionRecord,
   TagRecord,
-} from '../../src/ports/metadata.js';
-import type { ImageKey, ImageRecord, ManifestRecord } from '../../src/ports/images.js';
-import type { TrashItem } from '../../src/ports/trash.js';
+} from '../../src/ports/metadata/metadata.js';
+import type { ImageKey, ImageRecord, ManifestRecord } from '../../src/ports/metadata/images.js';
+import type { TrashItem } from '../../src/ports/metadata/trash.js';
 import { matchesAny } from '../../src/protocol/patterns.js';
 import type { Digest } from '../../src/protocol/digest.js';
 
@@ -373,8 +373,8 @@ export class MetadataModel {
         this.#state.condemned.add(change.digest);
         return;
       case 'bytes.forget':
-        this.#state.condemned.delete(change.digest);
-        if (change.deleted === true) this.#state.stored.delete(change.digest);
+        if (this.#state.condemned.delete(change.digest) && change.deleted === true)
+          this.#state.stored.delete(change.digest);
         return;
       case 'document.put':
         this.#state.records.set(`${change.kind} ${change.id}`, change.value);

@@ -1,7 +1,7 @@
 import { localConfig } from '../support/storage/local-config.js';
 import * as fc from 'fast-check';
-import type { Candidate, Change, Precondition, TagRecord } from '../../src/ports/metadata.js';
-import type { ImageKey } from '../../src/ports/images.js';
+import type { Candidate, Change, Precondition, TagRecord } from '../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../src/ports/metadata/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { manifest, session, tagName } from './metadata-samples.js';
 
@@ -132,6 +132,7 @@ function precondition(): fc.Arbitrary<(world: World) => Precondition> {
     }),
     ({ at, size, flag }) => ({ type: 'usage', names: [`${at.repository}/${flag ? '**' : at.image}`], maxBytes: size }),
     ({ digest }) => ({ type: 'unreferenced', digest }),
+    (chosen) => ({ type: 'candidate', candidate: candidateOf(chosen) }),
     ({ kind, record, is }) => ({ type: 'document', kind, id: record, is }),
     ({ sessionNumber, at, is }) => ({ type: 'session', id: session(sessionNumber, at).id, is }),
   ];

@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, MetadataStore, Precondition } from '../../src/ports/metadata.js';
-import type { ImageKey } from '../../src/ports/images.js';
+import type { Candidate, MetadataStore, Precondition } from '../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../src/ports/metadata/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
 import { kinds, openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
@@ -124,6 +125,12 @@ function holds(model: MetadataModel, precondition: Exclude<Precondition, { type:
     const isThere = model.repositories().some(({ config }) => config.name === precondition.at.repository);
     return isThere && isSame(found.tags, expectedTags) && isSame(found.namedBy, namedBy);
   }
+  if (type === 'candidate')
+    return model.candidates().some((candidate) => isDeepStrictEqual(candidate, precondition.candidate));
+  // Whether bytes are stored depends on the driver, so no plan requires it.
+  if (type === 'bytes') return !model.condemned().includes(precondition.digest);
+  // No plan requires it.
+  if (type === 'repositories') return precondition.are.length === model.repositories().length;
   const { is } = precondition;
   if (type === 'tag') {
     const tag = model.tag(precondition.at, precondition.tag);

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../src/ports/metadata.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type { Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { at, deleteManifest, digest, putManifest } from './metadata-samples.js';
 
 const day = 24 * 3_600_000;
@@ -27,6 +28,22 @@ export function pulls(store: () => MetadataStore): void {
     };
     expect(await store().pulls.get(at, digest('m'))).toEqual(expected);
     expect(await store().pulls.list(at)).toEqual([expected]);
+  });
+
+  it('of many images and manifests are counted in one write, which fails for an unknown repository', async () => {
+    const images = Array.from({ length: 5 }, (_, i) => ({ repository: 'r', image: `i${i}` }));
+    for (const image of images) {
+      await write(...[...putManifest('m'), ...putManifest('n')].map((change) => ({ ...change, at: image }) as Change));
+    }
+    const all = images.flatMap((image, i) => [pulled('m', i, day, image), pulled('n', 1, 2 * day, image)]);
+    await write(...all, ...all.toReversed());
+    for (const [i, image] of images.entries()) {
+      expect(await store().pulls.get(image, digest('m'))).toMatchObject({ total: 2 * i, lastAt: day });
+      expect(await store().pulls.get(image, digest('n'))).toMatchObject({ total: 2, days: [{ day: 2, count: 2 }] });
+    }
+    const unknown = { repository: 'none', image: 'x' };
+    await expect(write(...all, pulled('m', 1, 1, unknown))).rejects.toThrow(ConflictError);
+    expect(await store().pulls.get({ repository: 'r', image: 'i1' }, digest('n'))).toMatchObject({ total: 2 });
   });
 
   it('keep 30 days', async () => {

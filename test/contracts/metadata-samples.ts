@@ -1,7 +1,7 @@
 /** Short constructors for the changes and records of the suites. */
-import type { DocumentKind } from '../../src/ports/documents.js';
-import type { Change, SessionRecord } from '../../src/ports/metadata.js';
-import type { ImageKey, ManifestRecord } from '../../src/ports/images.js';
+import type { DocumentKind } from '../../src/ports/metadata/documents.js';
+import type { Change, SessionRecord } from '../../src/ports/metadata/metadata.js';
+import type { ImageKey, ManifestRecord } from '../../src/ports/metadata/images.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { localConfig } from '../support/storage/local-config.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
-import type { ImageKey } from '../../src/ports/images.js';
+import type { Change, MetadataStore, Precondition } from '../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../src/ports/metadata/images.js';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import { repositoryConfigSchema } from '../../src/protocol/settings/repository-config.js';
 import { at, digest, link, putManifest, repository, tag, unlink } from './metadata-samples.js';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../src/ports/metadata.js';
-import type { Sample, SampleStep } from '../../src/ports/monitoring.js';
+import type { Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
+import type { Sample, SampleStep } from '../../src/ports/operations/monitoring.js';
 
 const none = { pulls: 0, pushes: 0, hit: 0, miss: 0, stale: 0, upstreamBytes: 0 };
 
@@ -12,7 +12,7 @@ export function samples(store: () => MetadataStore): void {
   const read = (step: SampleStep, since = 0, before = Infinity): Promise<readonly Sample[]> =>
     store().samples.read(step, { since, before });
 
-  it('are read in the order of time, from the first time on and before the second', async () => {
+  it('are read in chronological order, including the first time and excluding the second', async () => {
     await write(put('hour', sample(900)), put('hour', sample(20)), put('hour', sample(3_600_000)));
     expect(await read('hour')).toEqual([sample(20), sample(900), sample(3_600_000)]);
     expect(await read('hour', 20, 900)).toEqual([sample(20)]);
@@ -20,7 +20,7 @@ export function samples(store: () => MetadataStore): void {
     expect(await read('hour', 900, 900)).toEqual([]);
   });
 
-  it('of hours and of days are apart', async () => {
+  it('of hours and of days are separate', async () => {
     await write(put('hour', sample(5)), put('day', sample(5, 7)));
     expect(await read('hour')).toEqual([sample(5)]);
     expect(await read('day')).toEqual([sample(5, 7)]);

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
-import type { ManifestHolders } from '../../src/ports/inventory.js';
+import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata/metadata.js';
+import type { ManifestHolders } from '../../src/ports/operations/inventory.js';
 import { metadataChangesContract } from './metadata-changes.js';
 import { contents } from './metadata-contents.js';
 import { inventory } from './metadata-inventory.js';
@@ -125,10 +125,32 @@ function preconditions(store: () => MetadataStore): void {
       { require: { type: 'document', kind: 'rule', id: '1', is: 'absent' }, holds: false },
       { require: { type: 'document', kind: 'rule', id: '2', is: 'present' }, holds: false },
       { require: { type: 'document', kind: 'account', id: '1', is: 'absent' }, holds: true },
+      { require: { type: 'bytes', digest: digest('condemned'), size: 10 }, holds: false },
+      { require: { type: 'candidate', candidate: { kind: 'bytes', digest: digest('c'), since: 5 } }, holds: true },
+      { require: { type: 'candidate', candidate: { kind: 'bytes', digest: digest('c'), since: 4 } }, holds: false },
+      { require: { type: 'candidate', candidate: { kind: 'bytes', digest: digest('d'), since: 5 } }, holds: false },
+      { require: { type: 'candidate', candidate: { kind: 'link', at, digest: digest('c'), since: 6 } }, holds: true },
+      { require: { type: 'candidate', candidate: { kind: 'link', at, digest: digest('c'), since: 5 } }, holds: false },
+      {
+        require: {
+          type: 'candidate',
+          candidate: { kind: 'link', at: { ...at, repository: 'x' }, digest: digest('c'), since: 6 },
+        },
+        holds: false,
+      },
     ];
     it.each(cases)('apply() and tryApply() evaluate $require to $holds', async ({ require, holds }) => {
       const changes = [link('l', 1), ...putManifest('m', { references: [digest('l')] }, 'v1'), record('rule', '1')];
-      await store().apply([...changes, { type: 'session.put', session: session('1', at) }], { durable: false });
+      await store().apply(
+        [
+          ...changes,
+          { type: 'session.put', session: session('1', at) },
+          { type: 'candidate.put', candidate: { kind: 'bytes', digest: digest('c'), since: 5 } },
+          { type: 'candidate.put', candidate: { kind: 'link', at, digest: digest('c'), since: 6 } },
+          { type: 'bytes.condemn', digest: digest('condemned') },
+        ],
+        { durable: false },
+      );
       const write = store().apply([link('new', 3)], { durable: false, require: [require] });
       if (holds) await write;
       else await expect(write).rejects.toThrow(ConflictError);
@@ -275,7 +297,7 @@ function paging(store: () => MetadataStore): void {
       expect(await read(9, 10)).toEqual([1, 3, 5, 7]);
       expect(await read(Infinity, 100)).toEqual([1, 3, 5, 7, 9, 20, 1000]);
       const rest = async (after: Candidate, before = Infinity) =>
-        (await store().candidates(before, 3, after)).map(({ since }) => since);
+        (await store().candidates(before, 3, { after })).map(({ since }) => since);
       const [five] = candidates as [Candidate];
       expect(await rest(five)).toEqual([7, 9, 20]);
       expect(await rest(five, 9)).toEqual([7]);

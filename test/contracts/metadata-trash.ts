@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Change, MetadataStore } from '../../src/ports/metadata.js';
+import type { Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { admin } from '../support/access/callers.js';
 import { at, digest, link, manifest, putManifest, repository, tag, tagName, unlink } from './metadata-samples.js';
 
@@ -63,7 +63,7 @@ export function trash(store: () => MetadataStore): void {
     expect(await size()).toBe(110);
   });
 
-  it('gives back the manifest and counts its blobs again', async () => {
+  it('restores the manifest and counts its blobs again', async () => {
     await write(...image, toTrash('m', 5, 50), restore('m'), tag('v1', 'm'));
     expect(await store().image(at)).toMatchObject({ manifests: 2, tags: 1, bytes: 220 });
     expect(await store().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 1 });
@@ -176,7 +176,7 @@ export function trash(store: () => MetadataStore): void {
     expect(await listed('unknown')).toEqual([]);
   });
 
-  it('goes with its repository, whose bytes become candidates', async () => {
+  it('is deleted with its repository, whose bytes become candidates', async () => {
     await write(...putManifest('m'), toTrash('m', 5, 50), { type: 'repository.delete', name: 'r', when: 6 });
     while (await store().purge(7));
     expect(await store().candidates(Infinity, 10)).toEqual([{ kind: 'bytes', digest: digest('m'), since: 7 }]);

@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:f
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
-import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import type { LevelMetadataStoreOptions } from '../../src/storage/level/level-options.js';
 import { createFaults, failingLevel, type LevelFaults } from '../support/storage/failing-level.js';
 import { at, collect, digest, link, repository, session } from '../contracts/metadata-samples.js';
 import { makeScratchFolder } from '../support/storage/scratch.js';

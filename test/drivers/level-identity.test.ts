@@ -2,9 +2,10 @@ import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
+import { IndexDamageError } from '../../src/storage/level/database/repair/level-damage.js';
 import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
-import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import type { LevelMetadataStoreOptions } from '../../src/storage/level/level-options.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 import { makeScratchFolder } from '../support/storage/scratch.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change } from '../../src/ports/metadata.js';
+import type { Change } from '../../src/ports/metadata/metadata.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { metadataStoreContract } from '../contracts/metadata-store.js';
 import {
@@ -149,7 +149,8 @@ describe('LevelMetadataStore', () => {
     await reopened.apply([link('l7', 2), link('new', 2)], { durable: false });
     expect(await reopened.inventory.countStored()).toBe(true);
     const forgotten: Change = { type: 'bytes.forget', digest: digest('l8'), deleted: true };
-    await reopened.apply([unlink('l8', 3), forgotten, link('newer', 3)], { durable: false });
+    const condemned: Change = { type: 'bytes.condemn', digest: digest('l8') };
+    await reopened.apply([unlink('l8', 3), condemned, forgotten, link('newer', 3)], { durable: false });
     while (await reopened.inventory.countStored());
     expect(await reopened.inventory.storedBytes()).toEqual({ bytes: 15_000 - 10 + 20 + 100, isComplete: true });
   });
@@ -178,6 +179,7 @@ describe('LevelMetadataStore', () => {
     while (await store.purge(4));
     const settled = (await store.candidates(Infinity, 99)).flatMap((candidate): Change[] => [
       { type: 'candidate.delete', candidate },
+      { type: 'bytes.condemn', digest: candidate.digest },
       { type: 'bytes.forget', digest: candidate.digest, deleted: true },
     ]);
     await store.apply([...settled, record('rule', '1')], { durable: false });

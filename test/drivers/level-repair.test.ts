@@ -3,10 +3,10 @@ import path from 'node:path';
 import * as fc from 'fast-check';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change, Precondition } from '../../src/ports/metadata.js';
-import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
+import type { Change, Precondition } from '../../src/ports/metadata/metadata.js';
+import { IndexDamageError } from '../../src/storage/level/database/repair/level-damage.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { repairIndex } from '../../src/storage/level/database/level-repair.js';
+import { repairIndex } from '../../src/storage/level/database/repair/level-repair.js';
 import { admin } from '../support/access/callers.js';
 import { at, digest, link, putManifest, repository, tagName, unlink } from '../contracts/metadata-samples.js';
 import { openings, plan, type World } from '../contracts/metadata-plans.js';
@@ -116,14 +116,57 @@ describe('repairIndex', () => {
     expect((await store.images('s', { limit: 9 })).items).toEqual([]);
   });
 
-  it('keeps the entries of a repository without a record, so its blobs stay referenced', async () => {
+  it('gives a local repository whose record is lost a new one, so that its images can be pulled', async () => {
     await closeAll();
     await edit((level) => level.del('!\0repository\0r'));
     const report = await repairIndex(folder);
-    expect(report.repositories).toEqual([]);
-    expect(report.unowned).toBeGreaterThan(5);
+    expect(report).toMatchObject({ repositories: ['recovered-1'], recovered: ['recovered-1'], unowned: 0 });
     const store = await openStore();
     expect(await store.isReferenced(digest('a'))).toBe(true);
+    expect((await store.tags({ ...at, repository: 'recovered-1' }, { limit: 9 })).items).toHaveLength(1);
+    await store.apply([repository('r')], durable);
+    expect((await store.images('r', { limit: 9 })).items).toEqual([]);
+  });
+
+  it.each<[what: string, expected: readonly string[], lost: readonly string[], taken: readonly string[]]>([
+    ['by its name in the journal', ['r'], ['r'], []],
+    ['by its id, when another repository has the name now', ['recovered-1'], ['r'], ['r']],
+    ['by its id, when another lost one has the same images', ['recovered-1', 'recovered-2'], ['r', 's'], []],
+    ['by another name, when that is taken too', ['recovered-1-2'], ['r'], ['r', 'recovered-1']],
+  ])('names a recovered repository %s', async (_what, expected, lost, taken) => {
+    const [store] = open;
+    const by = { actor: admin, at: 1 };
+    for (const name of ['r', 's']) {
+      const pushed = putManifest('n', {}, 'n').map((change) =>
+        'at' in change ? { ...change, at: { ...at, repository: name } } : change,
+      );
+      await store?.apply([repository(name), ...(pushed as Change[])], { durable: true, by });
+    }
+    await closeAll();
+    await edit((level) => level.batch(lost.map((name) => ({ type: 'del', key: `!\0repository\0${name}` }))));
+    if (taken.length > 0)
+      await (
+        await openStore()
+      ).apply(
+        taken.map((name) => repository(name)),
+        durable,
+      );
+    await closeAll();
+    expect((await repairIndex(folder)).recovered).toEqual(expected);
+    const found = await (await openStore()).manifest({ ...at, repository: expected[0] ?? '' }, digest('n'));
+    expect(found).toBeDefined();
+  });
+
+  it('keeps the entries of a cache without a record, so its blobs stay referenced', async () => {
+    await closeAll();
+    await edit(async (level) => {
+      await level.del('!\0repository\0r');
+      await level.put(`1\0touched\0${at.image}\0${digest('a')}`, '1');
+    });
+    const report = await repairIndex(folder);
+    expect(report).toMatchObject({ repositories: [], recovered: [] });
+    expect(report.unowned).toBeGreaterThan(5);
+    expect(await (await openStore()).isReferenced(digest('a'))).toBe(true);
   });
 
   it.each<[what: string, damaged: readonly number[], trimmed: 'kept' | 'lost' | 'broken', expected: number]>([

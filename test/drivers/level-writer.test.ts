@@ -12,6 +12,7 @@ describe('LevelWriter', () => {
       get: () => undefined,
       members: async () => [],
       hasMembers: async () => false,
+      repositoryNames: () => [],
       write: async (operations, sync) => {
         if (failures++ === 0) throw new Error('no space left');
         written.push([...operations.map((operation) => operation.key), String(sync)]);
@@ -39,6 +40,7 @@ describe('LevelWriter', () => {
       get: () => undefined,
       members: async () => [],
       hasMembers: async () => false,
+      repositoryNames: () => [],
       write: async (all) => void operations.push(...all),
       written: () => {},
       ready: async () => {},

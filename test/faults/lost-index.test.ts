@@ -134,7 +134,7 @@ describe('a lost or damaged index', () => {
     await ageBlobs(data);
     await flipBit(data);
     await expect(live('repaired').start()).rejects.toThrow(/repair/);
-    const cli = join(projectRoot, 'dist/src/command/cli.js');
+    const cli = join(projectRoot, 'dist/command/cli.js');
     // Status 3 when it lists blobs without their file, which depends on where the damage is.
     const { stdout } = await run(process.execPath, [cli, 'repair', '--data', data]).catch((error: Error) => {
       const failure = error.cause as { readonly code: number; readonly stdout: string };

@@ -113,15 +113,15 @@ function withoutSeries(calls: readonly Call[]): readonly Call[] {
   });
 }
 
-/** Waits up to ten seconds for the service, since the registry pauses between attempts to reopen the index. */
+/** Waits up to a minute for the service, since the registry pauses between attempts to reopen the index. */
 async function waitForService({ client }: Life, origin: string): Promise<void> {
   client.begin(1000);
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 600; attempt++) {
     const answer = await client.attempt(`POST upload after the ${origin}`, '/v2/local/sweep/blobs/uploads/', [202], {
       method: 'POST',
     });
     if (answer !== undefined) return;
     await sleep(100);
   }
-  throw new Error(`no service 10 s after the ${origin}`);
+  throw new Error(`no service a minute after the ${origin}`);
 }

@@ -9,8 +9,9 @@ export default defineConfig({
     // A server and its client each keep one processor busy.
     maxWorkers: 2,
     // The long form has no time limit.
-    testTimeout: process.env['FAULTS_LONG'] === '1' ? 0 : 120_000,
-    hookTimeout: 60_000,
+    testTimeout: process.env['FAULTS_LONG'] === '1' ? 0 : 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 60_000 } },
     reporters: ['verbose'],
   },
 });

@@ -87,10 +87,7 @@ async function pushWithoutAnswers(): Promise<void> {
 function run(step: string, time: number): Command {
   const env = { OPTIONS: JSON.stringify(options()), KILL_AT: step, KILL_TIME: String(time) };
   const command = new Command('test/faults/support/kill-at-delivery.mjs', [], { env });
-  cleanups.add(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   return command;
 }
 

@@ -40,6 +40,8 @@ export interface FuzzKind<Input> {
 
 const settings = readFuzzSettings(process.env);
 const maxShown = 4000;
+/** How often inputs are played again that seemed to stall the process, or to take too much memory. */
+const maxRepeats = 3;
 /** What fits into an argument of a command. */
 const maxReplayChars = 100_000;
 
@@ -119,6 +121,12 @@ class FuzzRun<Input> {
 
   async #play(inputs: readonly Input[]): Promise<Played<Input>> {
     const { result, problems } = await this.#watchdog.watch(() => this.#opened.play(inputs));
+    // A collection of the heap stalls the process once. An input that stalls it does so each time.
+    for (let again = 0; again < maxRepeats && problems.length > 0; again++) {
+      const repeated = await this.#watchdog.watch(() => this.#opened.play(inputs));
+      const kinds = new Set(repeated.problems.map(gist));
+      problems.splice(0, problems.length, ...problems.filter((problem) => kinds.has(gist(problem))));
+    }
     const uncaught = this.#uncaught.splice(0).map((error) => `uncaught: ${String(error)}`);
     const common = [...problems, ...uncaught].map((problem): Finding<Input> => ({ problem }));
     return { served: result.served, findings: [...result.findings, ...common] };

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { hashSync } from 'bcryptjs';
 import express from 'express';
 import { createRegistry, type Registry, type RequestEvent } from '../../src/index.js';
-import type { MetadataStore } from '../../src/ports/metadata.js';
+import type { MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { createRegistryServer, type RegistryServer } from '../../src/command/serve/server.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';

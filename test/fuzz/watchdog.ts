@@ -5,7 +5,7 @@ const maxGrowthBytes = 200 * 1024 * 1024;
 /**
  * Watches this process while a server in it answers: how long nothing else could run, and how much memory it took. The one
  * place of the tests that looks at time. A stall counts as far as this process computed meanwhile, so that a busy machine
- * is not taken for one.
+ * is not taken for one; the runner plays the inputs again, so that a collection of the heap is not either.
  */
 export class Watchdog {
   #ticked = 0;
@@ -14,7 +14,7 @@ export class Watchdog {
   #peakBytes = 0;
 
   /** What went wrong while the task ran: nothing, when all is well. */
-  async watch<T>(task: () => Promise<T>): Promise<{ readonly result: T; readonly problems: readonly string[] }> {
+  async watch<T>(task: () => Promise<T>): Promise<{ readonly result: T; readonly problems: string[] }> {
     const before = process.memoryUsage.rss();
     this.#stallMs = 0;
     this.#peakBytes = before;

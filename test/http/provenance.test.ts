@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { describeProvenance } from '../../src/http/provenance.js';
-import type { Provenance } from '../../src/ports/images.js';
+import type { Provenance } from '../../src/ports/metadata/images.js';
 
 const now = 1_000_000;
 

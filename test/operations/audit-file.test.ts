@@ -3,8 +3,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { AuditFile, type AuditSettings } from '../../src/operations/audit-file.js';
-import type { AuditNote } from '../../src/ports/audit.js';
-import type { Actor, JournalEntry } from '../../src/ports/journal.js';
+import type { AuditNote } from '../../src/ports/operations/audit.js';
+import type { Actor, JournalEntry } from '../../src/ports/metadata/journal.js';
 import { eventually } from '../support/eventually.js';
 import { recordingLogger, type LogLine } from '../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
@@ -161,7 +161,7 @@ it.each([
   expect(numbersOf(await linesOf())).toEqual(entries.map(({ id }) => id));
 });
 
-it('the file is rotated by size, and the next process goes on after the last line', async () => {
+it('the file is rotated by size, and the next process continues after the last line', async () => {
   for (let round = 0; round < 6; round++) {
     change(40);
     await close(await open({ maxBytes: 4096 }));
@@ -173,7 +173,7 @@ it('the file is rotated by size, and the next process goes on after the last lin
   expect(numbersOf(await allLines())).toEqual(entries.map(({ id }) => id));
 });
 
-it('a process that was killed between the rotation and the first line goes on after the rotated file', async () => {
+it('a process that was killed between the rotation and the first line continues after the rotated file', async () => {
   change(3);
   await close(await open());
   await rename(file, `${file}.2026-07-25.1`);
@@ -221,7 +221,10 @@ it('while the file cannot be written, changes and notes wait, and are written la
   await rm(file, { recursive: true });
   await close(audit);
   expect((await linesOf()).map(({ what, id }) => id ?? what)).toEqual([entries[2]?.id, 'request.denied']);
-  expect(log.map(({ message }) => message)).toEqual(['audit file could not be written', 'audit file is written again']);
+  expect(log.map(({ message }) => message)).toEqual([
+    'audit file could not be written',
+    'audit file is writable again',
+  ]);
 });
 
 it('notes that do not fit in memory are counted in the log and in the file', async () => {
@@ -261,7 +264,7 @@ it('events that are not chosen leave no line', async () => {
   expect((await linesOf()).map(({ what }) => what)).toEqual(['login.succeeded']);
 });
 
-it('an index whose last changes were lost goes on from its own number', async () => {
+it('an index whose last changes were lost continues from its own number', async () => {
   change(5);
   await close(await open());
   entries.splice(2);

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { JobRunner } from '../../src/operations/jobs.js';
-import type { Job, JobContext, JobKind, JobOutcome } from '../../src/ports/jobs.js';
-import type { Actor } from '../../src/ports/journal.js';
-import type { Documents } from '../../src/ports/documents.js';
-import type { Change, MetadataWriter, WriteOptions } from '../../src/ports/metadata.js';
+import type { Job, JobContext, JobKind, JobOutcome } from '../../src/ports/operations/jobs.js';
+import type { Actor } from '../../src/ports/metadata/journal.js';
+import type { Documents } from '../../src/ports/metadata/documents.js';
+import type { Change, MetadataWriter, WriteOptions } from '../../src/ports/metadata/metadata.js';
 import { RegistryError } from '../../src/protocol/errors.js';
-import { problemsFound } from '../../src/protocol/tables/encoding.js';
+import { problemsFound } from '../../src/protocol/tables/documents/encoding.js';
 import { memoryDocuments } from '../support/storage/documents.js';
 import { TestRuntime } from '../support/storage/domain.js';
 
@@ -251,7 +251,7 @@ describe('jobs of one kind', () => {
     expect((await start()).state).toBe('running');
   });
 
-  it('that callers wait for run after the present one; callers with the same request share one', async () => {
+  it('that callers wait for run after the current one; callers with the same request share one', async () => {
     const first = runner.runAndWait({ kind: 'oven' }, ana);
     const [second, same] = [runner.runAndWait({ kind: 'oven' }, ana), runner.runAndWait({ kind: 'oven' }, bob)];
     const other = runner.runAndWait({ kind: 'oven', params: { size: 2 } }, bob);
@@ -310,7 +310,7 @@ describe('cancelling a job', () => {
     expect(runtime.log.lines.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
-  it('that finished all the same has succeeded', async () => {
+  it('that finished despite the cancellation has succeeded', async () => {
     const { id } = await start();
     await settle();
     oven.heeds = false;
@@ -344,7 +344,7 @@ describe('a job that waits for a confirmation', () => {
     expect(await runner.get(id)).toMatchObject({ state: 'succeeded', report: { baked: 3 } });
   });
 
-  it('does not hinder a new one, whose plan replaces it', async () => {
+  it('does not prevent a new one, whose plan replaces it', async () => {
     const first = await plan();
     const second = await plan();
     expect(await runner.get(first)).toMatchObject({ state: 'cancelled' });
@@ -373,7 +373,7 @@ describe('a job that waits for a confirmation', () => {
 });
 
 describe('when the process ends', () => {
-  it('a resumable job goes on with the state that it saved, and another kind has failed', async () => {
+  it('a resumable job continues with the state that it saved, and another kind has failed', async () => {
     const [{ id }, lost] = [await start('kiln', { size: 4 }), await start('oven')];
     await settle();
     kiln.last.context.progress({ done: 5, total: 10, unit: 'pots' });
@@ -388,7 +388,7 @@ describe('when the process ends', () => {
     expect(oven.runs).toEqual([]);
   });
 
-  it('again and again without saving, a job is not resumed for ever', async () => {
+  it('a job that never saves its state is not resumed forever', async () => {
     const { id } = await start('kiln');
     for (let i = 0; i < 3; i++) await restart();
     expect(await runner.get(id)).toMatchObject({ state: 'running', resumes: 3 });

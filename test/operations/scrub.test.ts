@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { scrub, type ScrubOptions, type ScrubParts, type ScrubState } from '../../src/operations/scrub.js';
-import type { ContentRecords, ScrubReport } from '../../src/ports/backup.js';
+import type { ContentRecords, ScrubReport } from '../../src/ports/operations/backup.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { someBytes } from '../support/content/content.js';
 import { anyone, Domain, grace, hour, imageOf, once, pushImage, type Image } from '../support/storage/domain.js';
@@ -90,7 +90,7 @@ describe('a scrub', () => {
     await expect(run({ repository: 'unknown' })).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
   });
 
-  it('goes on where an interrupted one was', async () => {
+  it('continues where an interrupted one was', async () => {
     const image = await push('local', 'a');
     await push('local', 'b');
     for (const { digest } of (await domain.metadata.contents.references({ limit: 3 })).items) flip(digest);
@@ -124,7 +124,7 @@ describe('a scrub', () => {
     expect(performance.now() - before).toBeGreaterThanOrEqual(90);
   });
 
-  it('does not blame a push that replaces the bytes meanwhile', async () => {
+  it('does not blame a push that replaces the bytes in the meantime', async () => {
     const image = await push('local', 'a');
     const digest = digestAt(image, 1);
     flip(digest);
@@ -144,7 +144,7 @@ describe('a scrub', () => {
     expect(await scrub(healing, { bytesPerSecond: Infinity })).toMatchObject({ blobs: 5, damaged: [] });
   });
 
-  it('does not blame a deletion that removes the bytes meanwhile', async () => {
+  it('does not blame a deletion that removes the bytes in the meantime', async () => {
     const image = await push('local', 'a');
     const digest = digestAt(image, 1);
     const at = { repository: 'local', image: 'a' };
@@ -211,7 +211,7 @@ describe('a damaged blob', () => {
     expect(await run()).toMatchObject({ damaged: [], healed: 0 });
   });
 
-  it('is known once a manifest is read, and kept as absent', async () => {
+  it('is detected when a manifest is read, and is absent from then on', async () => {
     const image = await push('local', 'a');
     const { digest } = image.manifest;
     await domain.restart();

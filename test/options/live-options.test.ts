@@ -98,7 +98,7 @@ describe('the comparison of two configurations', () => {
     expect(compare(change)).toEqual(expected);
   });
 
-  it('refuses all changes together that need a restart, by path', () => {
+  it('reports all changes that need a restart together, by path', () => {
     const changes = compare({ storage: '/other', prefix: '/x', limits: { maxBlobBytes: 5 } });
     expect(changes).toHaveLength(3);
     const problem = 'cannot change while the registry runs: restart it, or restore the previous value';

@@ -21,7 +21,7 @@ function pathsOf(options: unknown): string[] {
 }
 
 describe('resolveOptions', () => {
-  it('needs a storage and has a default for all the rest', () => {
+  it('requires a storage, and has a default for every other option', () => {
     const { logger, ...resolved } = resolveOptions({ storage: './data' });
     expect(resolved).toEqual({
       storage: './data',
@@ -40,6 +40,7 @@ describe('resolveOptions', () => {
         orphanRetentionSeconds: 2_592_000,
       },
       backups: {},
+      imports: { folders: [] },
       reserveBytes: 67_108_864,
       acceptEmptyIndex: false,
       metrics: false,
@@ -50,7 +51,7 @@ describe('resolveOptions', () => {
     expect(logger).toEqual(plainLogger);
   });
 
-  it('keeps what is said, and fills in the rest of a group', () => {
+  it('keeps given values, and fills in the defaults of the rest of a group', () => {
     const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
     const resolved = resolveOptions({
       storage: '/data',
@@ -96,7 +97,29 @@ describe('resolveOptions', () => {
     expect(problemsOf({ storage: './data', backups: { folder: './data-backups' } })).toEqual([]);
   });
 
-  it('leaves its argument as it is', () => {
+  it('takes a folder for backups with an index in a folder and blobs in a bucket, but not with PostgreSQL', () => {
+    const backupsOf = (metadata: object, folder: string) =>
+      problemsOf({ storage: { metadata, blobs: { s3: { bucket: 'registry' } } }, backups: { folder } });
+    expect(backupsOf({ level: './data' }, './backups')).toEqual([]);
+    const inside = { path: 'backups.folder', problem: 'must be outside of the data folder' };
+    expect(backupsOf({ level: './data' }, './data/backups')).toEqual([inside]);
+    const problem = 'cannot be used with an index in PostgreSQL: back up the database';
+    const postgres = { url: 'postgres://localhost/registry' };
+    expect(backupsOf({ postgres }, './backups')).toEqual([{ path: 'backups.folder', problem }]);
+  });
+
+  it.each(['./data', './data/old', '.'])(
+    'refuses the folder %s for imports, which overlaps with the data folder',
+    (one) => {
+      const problem = 'must not contain the data folder, or be inside it';
+      expect(problemsOf({ storage: './data', imports: { folders: ['./old', one] } })).toEqual([
+        { path: 'imports.folders[1]', problem },
+      ]);
+      expect(problemsOf({ storage: './data', imports: { folders: ['./data-old'] } })).toEqual([]);
+    },
+  );
+
+  it('does not change its argument', () => {
     const options = Object.freeze({
       storage: 'x',
       repositories: Object.freeze([Object.freeze({ name: 'a', type: 'local' as const })]),
@@ -106,7 +129,7 @@ describe('resolveOptions', () => {
     expect(options).toEqual({ storage: 'x', repositories: [{ name: 'a', type: 'local' }], garbageCollection: {} });
   });
 
-  it('takes a logger whose functions are inherited, as of a class', () => {
+  it('accepts a logger whose functions are inherited, such as that of a class', () => {
     class Log {
       debug(): void {}
       info(): void {}
@@ -117,18 +140,131 @@ describe('resolveOptions', () => {
     expect(resolveOptions({ storage: 'x', logger }).logger).toBe(logger);
   });
 
+  const bucket = { s3: { bucket: 'registry' } };
+  it('fills in the defaults of a bucket', () => {
+    expect(resolveOptions({ storage: { metadata: { level: 'x' }, blobs: bucket } }).storage).toEqual({
+      metadata: { level: 'x' },
+      blobs: {
+        s3: {
+          bucket: 'registry',
+          region: 'us-east-1',
+          prefix: '',
+          trashSeconds: 3600,
+          redirect: false,
+          maxUploadBufferBytes: 268_435_456,
+        },
+      },
+    });
+  });
+
+  const url = 'postgres://registry:secret@db.example.com/registry';
+  it('fills in the defaults of an index in PostgreSQL', () => {
+    expect(resolveOptions({ storage: { metadata: { postgres: { url } }, blobs: bucket } }).storage).toMatchObject({
+      metadata: { postgres: { url, max: 16, maxStaleSeconds: 30, prepare: true, migrate: true } },
+    });
+  });
+
+  it('does not repeat the password of a bad URL of PostgreSQL', () => {
+    const bad = 'postgres://registry:secret@db.example.com:port/registry';
+    expect(() => resolveOptions({ storage: { metadata: { postgres: { url: bad } }, blobs: bucket } })).toThrow(
+      /^(?!.*secret).*storage\.metadata\.postgres\.url/s,
+    );
+  });
+
   it.each<[string, unknown, string[]]>([
     ['no storage', {}, ['storage']],
     ['an empty storage', { storage: '' }, ['storage']],
-    ['half a storage', { storage: { blobs: {} } }, ['storage']],
-    ['an access that is none', { storage: 'x', access: 'write' }, ['access']],
-    ['a misspelt option', { storage: 'x', acces: 'open' }, ['acces']],
+    ['an incomplete storage', { storage: { blobs: {} } }, ['storage.blobs.s3', 'storage.metadata']],
+    [
+      'blobs in a folder of their own',
+      { storage: { metadata: { level: 'x' }, blobs: { folder: 'y' } } },
+      ['storage.blobs.folder', 'storage.blobs.s3'],
+    ],
+    [
+      'an unknown index',
+      { storage: { metadata: { sqlite: 'x' }, blobs: bucket } },
+      ['storage.metadata.level', 'storage.metadata.sqlite'],
+    ],
+    ['no bucket', { storage: { metadata: { level: 'x' }, blobs: { s3: {} } } }, ['storage.blobs.s3.bucket']],
+    ...Object.entries({
+      bucket: 'Registry',
+      region: 'eu west',
+      endpoint: 'https://s3.example.com/path',
+      pathStyle: 'yes',
+      prefix: 'no-slash',
+      credentials: { accessKeyId: 'x', secretAccessKey: '' },
+      encryption: 'rot13',
+      kmsKeyId: 'without encryption',
+      trashSeconds: -1,
+      redirect: 'always',
+      redirectRepositories: ['local'],
+      redirectNetworks: ['10.0.0.0/8'],
+      publicEndpoint: 'https://cdn.example.com',
+      maxUploadBufferBytes: 0,
+      spool: '',
+    }).map(([option, value]): [string, unknown, string[]] => [
+      `a bucket with a bad ${option}`,
+      { storage: { metadata: { level: 'x' }, blobs: { s3: { ...bucket.s3, [option]: value } } } },
+      [option === 'credentials' ? 'storage.blobs.s3.credentials.secretAccessKey' : `storage.blobs.s3.${option}`],
+    ]),
+    ...Object.entries({
+      url: 'mysql://db.example.com/registry',
+      listenUrl: 'db.example.com',
+      max: 0,
+      prepare: 'no',
+      migrate: 1,
+      pool: 5,
+    }).map(([option, value]): [string, unknown, string[]] => [
+      `an index in PostgreSQL with a bad ${option}`,
+      { storage: { metadata: { postgres: { url, [option]: value } }, blobs: bucket } },
+      [`storage.metadata.postgres.${option}`],
+    ]),
+    [
+      'an index in PostgreSQL without a URL, and blobs in a folder',
+      { storage: { metadata: { postgres: {} }, blobs: { folder: 'y' } } },
+      ['storage.blobs.folder', 'storage.blobs.s3', 'storage.metadata.postgres.url'],
+    ],
+    [
+      'two indexes',
+      { storage: { metadata: { postgres: { url }, level: 'x' }, blobs: bucket } },
+      ['storage.metadata.level'],
+    ],
+    [
+      'an index in PostgreSQL that may be empty',
+      { storage: { metadata: { postgres: { url } }, blobs: bucket }, acceptEmptyIndex: true },
+      ['acceptEmptyIndex'],
+    ],
+    ...Object.entries({
+      trashSeconds: 899,
+      redirectRepositories: ['Local'],
+      redirectNetworks: ['10.0.0'],
+      publicEndpoint: 'cdn.example.com',
+    }).map(([option, value]): [string, unknown, string[]] => [
+      `a bucket with redirects and a bad ${option}`,
+      { storage: { metadata: { level: 'x' }, blobs: { s3: { ...bucket.s3, redirect: true, [option]: value } } } },
+      [`storage.blobs.s3.${option}${Array.isArray(value) ? '[0]' : ''}`],
+    ]),
+    ...[
+      ['https://example.com', 'https://s3.example.com'],
+      ['https://Example.com:8443', 'http://example.com:9000'],
+    ].map(([publicUrl, endpoint]): [string, unknown, string[]] => [
+      `redirects from ${publicUrl} to ${endpoint}`,
+      { publicUrl, storage: { metadata: { level: 'x' }, blobs: { s3: { ...bucket.s3, redirect: true, endpoint } } } },
+      ['storage.blobs.s3.redirect'],
+    ]),
+    [
+      'a bucket with x-accel',
+      { storage: { metadata: { level: 'x' }, blobs: bucket }, sendfile: 'x-accel', trustedProxies: ['::1'] },
+      ['sendfile'],
+    ],
+    ['an unknown access', { storage: 'x', access: 'write' }, ['access']],
+    ['a misspelled option', { storage: 'x', acces: 'open' }, ['acces']],
     ['a prefix without a slash', { storage: 'x', prefix: 'a' }, ['prefix']],
     ['a prefix with a slash at its end', { storage: 'x', prefix: '/a/' }, ['prefix']],
     ['a prefix with a query', { storage: 'x', prefix: '/a?b' }, ['prefix']],
     ['a prefix that needs encoding', { storage: 'x', prefix: '/ä;' }, ['prefix']],
     ['a prefix of one slash', { storage: 'x', prefix: '/' }, ['prefix']],
-    ['repositories that are none', { storage: 'x', repositories: {} }, ['repositories']],
+    ['repositories that are not a list', { storage: 'x', repositories: {} }, ['repositories']],
     ['a bad repository', { storage: 'x', repositories: [{ name: 'A', type: 'local' }] }, ['repositories[0].name']],
     [
       'a repository of no known type',
@@ -164,14 +300,14 @@ describe('resolveOptions', () => {
       { storage: 'x', garbageCollection: { intervalSeconds: 3e6 } },
       ['garbageCollection.intervalSeconds'],
     ],
-    ['no number', { storage: 'x', maxManifestCacheBytes: Number.NaN }, ['maxManifestCacheBytes']],
-    ['half a byte', { storage: 'x', maxManifestCacheBytes: 0.5 }, ['maxManifestCacheBytes']],
-    ['half a logger', { storage: 'x', logger: { info: () => {} } }, ['logger']],
+    ['NaN as a number', { storage: 'x', maxManifestCacheBytes: Number.NaN }, ['maxManifestCacheBytes']],
+    ['a fraction of a byte', { storage: 'x', maxManifestCacheBytes: 0.5 }, ['maxManifestCacheBytes']],
+    ['an incomplete logger', { storage: 'x', logger: { info: () => {} } }, ['logger']],
     ['no logger', { storage: 'x', logger: null }, ['logger']],
     ['a hook that is not a function', { storage: 'x', hooks: { beforePull: true } }, ['hooks.beforePull']],
     ['a misspelled hook', { storage: 'x', hooks: { beforePul: () => {} } }, ['hooks.beforePul']],
-    ['no time for hooks', { storage: 'x', hooks: { timeoutSeconds: 0 } }, ['hooks.timeoutSeconds']],
-    ['nothing', undefined, ['']],
+    ['hooks without any time', { storage: 'x', hooks: { timeoutSeconds: 0 } }, ['hooks.timeoutSeconds']],
+    ['undefined as the options', undefined, ['']],
     [
       'everything',
       {
@@ -197,10 +333,10 @@ describe('resolveOptions', () => {
   });
 
   it.each([
-    ['without a file', {}, 'audit.file', 'is required'],
+    ['no path', {}, 'audit.file', 'is required'],
     ['an unknown event', { file: 'a', events: ['change', 'push'] }, 'audit.events[1]', /must be one of change, login/],
-    ['no event', { file: 'a', events: [] }, 'audit.events', 'must name at least one event'],
-    ['files that are kept for no time', { file: 'a', keepDays: 0 }, 'audit.keepDays', 'must be at least 1'],
+    ['no events', { file: 'a', events: [] }, 'audit.events', 'must name at least one event'],
+    ['a keepDays of 0', { file: 'a', keepDays: 0 }, 'audit.keepDays', 'must be at least 1'],
     ['a tiny file', { file: 'a', maxBytes: 10 }, 'audit.maxBytes', 'must be at least 4096'],
   ])('refuses an audit file with %s', (_title, audit, path, problem) => {
     expect(problemsOf({ storage: '/x', audit })).toEqual([{ path, problem: expect.stringMatching(problem) as string }]);
@@ -212,7 +348,7 @@ describe('resolveOptions', () => {
     ['to an unknown repository', { to: 'none' }, 'to', 'unknown repository "none"'],
     ['to a repository that is not local', { to: 'all' }, 'to', '"all" is not a local repository'],
     ['with tags and a range', { tags: ['*'], semver: '>=1' }, 'semver', 'must not be set together with tags'],
-    ['with a range that is none', { semver: 'latest and greatest' }, 'semver', /^must be a range of versions/],
+    ['with an invalid range', { semver: 'latest and greatest' }, 'semver', /^must be a range of versions/],
     ['without images', { images: [] }, 'images', 'must have at least one pattern'],
     ['with a platform without a system', { platforms: ['amd64'] }, 'platforms[0]', /^must be os\/architecture/],
     [
@@ -222,8 +358,8 @@ describe('resolveOptions', () => {
       /^need sparse/,
     ],
     ['that runs all the time', { everySeconds: 1 }, 'everySeconds', 'must be 0, or at least 60'],
-    ['with the name of another', { name: 'other' }, 'name', 'is already the name of sync[0]'],
-    ['with a name that is none', { name: 'A/b' }, 'name', /^must be one component/],
+    ['with the name of another sync', { name: 'other' }, 'name', 'is already the name of sync[0]'],
+    ['with an invalid name', { name: 'A/b' }, 'name', /^must be one component/],
   ])('refuses a sync %s', (_title, settings, path, problem) => {
     const repositories = [
       { name: 'local', type: 'local' },
@@ -249,7 +385,7 @@ describe('resolveOptions', () => {
     expect(problemsOf({ ...options, sync: [sync] })).toEqual([]);
   });
 
-  it('tells all problems in its message', () => {
+  it('lists all problems in its message', () => {
     const attempt = (): unknown => resolveOptions({ storage: '', prefix: 'x' });
     expect(attempt).toThrow(OptionsError);
     expect(attempt).toThrow(/storage: .+\n.*prefix: must /);

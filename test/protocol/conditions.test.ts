@@ -42,7 +42,7 @@ describe('parseCondition()', () => {
     for (const name of ['if-match', 'if-none-match'] as const) {
       const refusal = refusalOf(() => parseCondition({ [name]: text }));
       expect(refusal).toMatchObject({ code: 'HEADER_INVALID', status: 400 });
-      expect(refusal.message.toLowerCase()).toContain(`invalid ${name}: expected * or up to 100 digests`);
+      expect(refusal.message.toLowerCase()).toContain(`invalid ${name}: expected * or up to 100 entity tags`);
     }
   });
 

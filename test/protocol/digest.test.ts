@@ -13,7 +13,7 @@ import {
 } from '../../src/protocol/digest.js';
 import * as arbitrary from '../support/content/arbitraries.js';
 import { refusalOf } from '../support/clients/refusal.js';
-import { titled } from '../support/shown.js';
+import { shown, titled } from '../support/shown.js';
 
 const hex64 = 'a0'.repeat(32);
 const hex128 = 'a0'.repeat(64);
@@ -64,7 +64,7 @@ describe('parseDigest', () => {
 });
 
 describe('isDescriptorDigest', () => {
-  it.each([
+  const cases = [
     [`sha256:${hex64}`, true],
     [`sha512:${hex128}`, true],
     [`blake3:${hex64}`, true],
@@ -83,9 +83,13 @@ describe('isDescriptorDigest', () => {
     ['sha384:a/b', false],
     ['sha384:a b', false],
     [`sha384:${'a'.repeat(600)}`, false],
-  ])('returns for %.80s: %s', (text, expected) => {
-    expect(isDescriptorDigest(text)).toBe(expected);
-  });
+  ] as const;
+  it.each(cases.map(([text, expected]) => [shown(text), expected, text] as const))(
+    'returns for %s: %s',
+    (_, expected, text) => {
+      expect(isDescriptorDigest(text)).toBe(expected);
+    },
+  );
 });
 
 describe('parseAlgorithm', () => {

@@ -42,7 +42,7 @@ describe('docker-hub.ts', () => {
     expect(toCanonicalImage(image)).toBe(expected);
   });
 
-  it('withCanonicalPatterns adds what matches official images by their whole names', () => {
+  it('withCanonicalPatterns adds what matches official images by their full names', () => {
     expect(withCanonicalPatterns(['alpine', '*', '**', 'library/*', 'busybox:1.*', 'team/app'])).toEqual([
       'alpine',
       '*',

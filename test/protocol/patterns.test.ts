@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { matchesAny, matchesPattern } from '../../src/protocol/patterns.js';
+import { matchesAny, matchesPattern, mayMatchImageOf } from '../../src/protocol/patterns.js';
 
 describe('matchesPattern', () => {
   it.each([
@@ -57,5 +57,28 @@ describe('matchesAny', () => {
     expect(matchesAny(['a', 'b/*'], 'b/c')).toBe(true);
     expect(matchesAny(['a', 'b/*'], 'c')).toBe(false);
     expect(matchesAny([], 'a')).toBe(false);
+  });
+});
+
+describe('mayMatchImageOf', () => {
+  it.each([
+    ['local/app', 'local', true],
+    ['local/**', 'local', true],
+    ['local/*', 'local', true],
+    ['local*/app', 'local', true],
+    ['*/app', 'local', true],
+    ['**', 'local', true],
+    ['lo**', 'local', true],
+    ['local**', 'local', true],
+    ['**/app', 'local', true],
+    ['other/**', 'local', false],
+    ['local-2/**', 'local', false],
+    ['x**', 'local', false],
+    // Without a slash or `**`, it matches names of one component only.
+    ['local', 'local', false],
+    ['*', 'local', false],
+    ['', 'local', false],
+  ])('returns for pattern %j and repository %j: %j', (pattern, repository, may) => {
+    expect(mayMatchImageOf(pattern, repository)).toBe(may);
   });
 });

@@ -10,7 +10,7 @@ import { Cleanups } from '../support/upstreams/remote.js';
 const cleanups = new Cleanups();
 
 it.each(['bytes', 'link\x001\0team/app'])(
-  'a collection ends although the index names a candidate that is none: %j',
+  'a collection ends although the index names an invalid candidate: %j',
   async (target) => {
     const folder = await makeScratchFolder();
     cleanups.add(() => removeScratchFolder(folder));

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Candidate } from '../../src/ports/metadata.js';
+import type { Candidate } from '../../src/ports/metadata/metadata.js';
 import { FolderHandles } from '../../src/storage/files/system/folder-handles.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { Client } from '../support/clients/client.js';

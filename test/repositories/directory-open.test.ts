@@ -5,6 +5,7 @@ import type { RemoteRepositoryConfig, RepositoryConfig } from '../../src/protoco
 import { repositoryConfigSchema } from '../../src/protocol/settings/repository-config.js';
 import { Directory } from '../../src/repositories/directory.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import { system } from '../../src/util/system-actor.js';
 import { changesOf, hooked, TestRuntime } from '../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
@@ -56,6 +57,24 @@ it('opening an index of an earlier release reads a setting under its old name, a
   });
   expect(directory.get('hub')?.record.config).toEqual({ ...hub, maxCacheBytes: 1000 });
   expect(directory.get('hub')?.repository.config).toEqual({ ...hub, maxCacheBytes: 1000 });
+  await metadata.close();
+  await removeScratchFolder(folder);
+});
+
+it('create() refuses a name with CONFLICT that another process created before or at the same time', async () => {
+  const folder = await makeScratchFolder();
+  const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+  const create = (known: RepositoryConfig): Repository => ({ config: known }) as unknown as Repository;
+  const parts = { metadata, runtime: new TestRuntime(1000), create, onDeleted: ignore, onUndeclared: ignore };
+  const open = (): Promise<Directory> => Directory.open({ declared: [], hosts: {}, namespaces: {} }, parts);
+  const [first, second] = [await open(), await open()];
+  const config = (name: string): RepositoryConfig => repositoryConfigSchema.parse({ name, type: 'local' });
+  const outcomes = await Promise.allSettled([first.create(config('a'), system), second.create(config('a'), system)]);
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'CONFLICT' } });
+  await first.create(config('b'), system);
+  await expect(second.create(config('b'), system)).rejects.toMatchObject({ code: 'CONFLICT' });
+  expect((await metadata.repositories()).map((record) => record.config.name)).toEqual(['a', 'b']);
   await metadata.close();
   await removeScratchFolder(folder);
 });

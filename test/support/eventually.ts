@@ -5,5 +5,5 @@ import { vi } from 'vitest';
  * take seconds for what is usually done at once.
  */
 export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: 20_000, interval: 10 });
+  return vi.waitFor(check, { timeout: 60_000, interval: 10 });
 }

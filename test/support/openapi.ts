@@ -4,7 +4,7 @@ import type { ZodType } from 'zod';
 import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
 import { syncFieldsSchema } from '../../src/protocol/settings/sync-config.js';
 import { webhookFieldsSchema } from '../../src/protocol/settings/webhook-config.js';
-import { accountSchema, tokenSchema } from '../../src/protocol/tables/access-documents.js';
+import { accountSchema, personSchema, tokenSchema } from '../../src/protocol/tables/documents/access-documents.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
 import { managementEndpoints } from '../../src/protocol/tables/management.js';
@@ -54,6 +54,7 @@ export function tablesOf(version: string): Tables {
     sync: syncFieldsSchema,
     webhook: webhookFieldsSchema,
     account: accountSchema,
+    person: personSchema,
     token: tokenSchema,
     rule: accessRuleSchema,
   };

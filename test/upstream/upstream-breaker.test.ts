@@ -66,15 +66,15 @@ describe('the breaker', () => {
 
   it.each([
     ['a 429 without Retry-After', limited()],
-    ['what cannot be told', 'unknown' as const],
-  ])('is neither opened nor healed by %s', (_what, outcome) => {
+    ['an inconclusive answer', 'unknown' as const],
+  ])('is neither opened nor closed by %s', (_what, outcome) => {
     call(trouble, trouble, trouble, trouble, ...Array.from({ length: 10 }, () => outcome));
     expect(breaker.status).toMatchObject({ state: 'closed', failures: 4 });
     call(trouble);
     expect(breaker.status.state).toBe('open');
   });
 
-  it('waits 10, 20, 40, 60 and 60 s between probes that fail, and closes after one that does not', () => {
+  it('waits 10, 20, 40, 60 and 60 s between failing probes, and closes after a successful one', () => {
     call(trouble, trouble, trouble, trouble, trouble);
     const waits = [1, 2, 3, 4, 5].map(() => {
       const { seconds } = pauseOf();
@@ -101,7 +101,7 @@ describe('the breaker', () => {
     expect(breaker.status.state).toBe('closed');
   });
 
-  it('is not moved by calls that began before the pause', () => {
+  it('is not affected by calls that began before the pause', () => {
     const old = Array.from({ length: 12 }, () => breaker.enter());
     call(trouble, trouble, trouble, trouble, trouble);
     old.forEach((pass, i) => pass.settle(i % 2 === 0 ? trouble : undefined));

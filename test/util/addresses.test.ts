@@ -94,7 +94,7 @@ describe('isLoopback', () => {
     ['10.127.0.1', false],
     ['127.example.com', false],
     ['localhost.example.com', false],
-  ])('%s: %s', (host, expected) => {
+  ])('returns for %s: %s', (host, expected) => {
     expect(isLoopback(host)).toBe(expected);
   });
 });

@@ -1,27 +1,12 @@
 import { signal } from '@preact/signals';
+import { ApiError, toApiError } from './api-error.ts';
+
+export { ApiError } from './api-error.ts';
 
 /** The management API, relative to the page: the UI works under any path. Only this file sends requests. */
 const base = new URL('../api/v1/', document.baseURI);
 
 type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-
-/** An answer that is an error, or no answer at all. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  /** 0: the registry did not answer. */
-  readonly status: number;
-  readonly code: string;
-  readonly detail: unknown;
-  readonly requestId: string | undefined;
-
-  constructor(status: number, code: string, message: string, detail?: unknown, requestId?: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.detail = detail;
-    this.requestId = requestId;
-  }
-}
 
 /** Asks the user to log in. Resolves to whether someone is logged in now. */
 export type AskLogin = () => Promise<boolean>;
@@ -51,14 +36,30 @@ export async function get<T>(path: string, query?: Query, signal?: AbortSignal):
   return (await exchange<T>('GET', urlOf(path, query), undefined, signal)).document;
 }
 
-/** Sends a document, and returns the one that the API answers. @throws ApiError */
+/** A document, and its version for `send`. */
+export interface Versioned<T> {
+  readonly document: T;
+  readonly version: string | undefined;
+}
+
+/** Reads a document with its version. @throws ApiError */
+export async function getVersioned<T>(path: string, signal?: AbortSignal): Promise<Versioned<T>> {
+  return exchange<T>('GET', urlOf(path), undefined, signal);
+}
+
+/**
+ * Sends a document, and returns the one that the API answers.
+ * @param version refuses the change, with 412, if the document has another version by now.
+ * @throws ApiError
+ */
 export async function send<T = undefined>(
   method: 'POST' | 'PUT' | 'DELETE',
   path: string,
   body?: object,
   query?: Query,
+  version?: string,
 ): Promise<T> {
-  return (await exchange<T>(method, urlOf(path, query), body)).document;
+  return (await exchange<T>(method, urlOf(path, query), body, undefined, version)).document;
 }
 
 /** A complete list, or its start if it is too long. */
@@ -70,7 +71,7 @@ export interface Listed<Item> {
 /** Items per request of a list. */
 const pageSize = 1000;
 /** Longer lists are sorted and filtered by the registry. */
-const maxItems = 20_000;
+export const maxItems = 20_000;
 
 /** Reads a list with all of its pages, up to 20,000 items. @throws ApiError */
 export async function getAll<Item>(
@@ -99,8 +100,7 @@ export async function getAll<Item>(
   return { items, isComplete: next === undefined };
 }
 
-interface Answer<T> {
-  readonly document: T;
+interface Answer<T> extends Versioned<T> {
   /** The URL of the next page. */
   readonly link?: string | undefined;
 }
@@ -110,24 +110,34 @@ async function exchange<T>(
   url: string,
   body?: object,
   signal?: AbortSignal,
+  version?: string,
   isRepeated = false,
 ): Promise<Answer<T>> {
-  const response = await request(method, url, body, signal);
+  const response = await request(method, url, body, signal, version);
   if (response.status === 401 && !isRepeated && !isAboutLogin(method, url) && (await askLogin.value())) {
-    return exchange(method, url, body, signal, true);
+    return exchange(method, url, body, signal, version, true);
   }
   if (!response.ok) throw await toError(response);
   const document = (response.status === 204 ? undefined : await response.json()) as T;
-  return { document, link: nextOf(response) };
+  // A proxy that compresses makes the tag weak, and a weak one never matches.
+  const tag = response.headers.get('ETag')?.replace(/^W\//, '');
+  return { document, version: tag, link: nextOf(response) };
 }
 
 function isAboutLogin(method: string, url: string): boolean {
   return method !== 'GET' && url === urlOf('session');
 }
 
-async function request(method: string, url: string, body?: object, signal?: AbortSignal): Promise<Response> {
+async function request(
+  method: string,
+  url: string,
+  body?: object,
+  signal?: AbortSignal,
+  version?: string,
+): Promise<Response> {
   const headers: Record<string, string> = { Accept: 'application/json', 'X-Artifactapi-Client': 'ui' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (version !== undefined) headers['If-Match'] = version;
   try {
     return await fetch(url, {
       method,
@@ -146,16 +156,6 @@ async function request(method: string, url: string, body?: object, signal?: Abor
 async function toError(response: Response): Promise<ApiError> {
   const document: unknown = await response.json().catch(() => undefined);
   return toApiError(response.status, document, response.headers.get('X-Request-Id'));
-}
-
-/** Returns the error in the document of an answer, or a general one if the document has none. */
-export function toApiError(status: number, document: unknown, requestId: string | null): ApiError {
-  const { errors } = (document ?? {}) as {
-    readonly errors?: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[];
-  };
-  const [error] = errors ?? [];
-  const { code = 'UNKNOWN', message = `the registry answered ${status}`, detail } = error ?? {};
-  return new ApiError(status, code, message, detail, requestId ?? undefined);
 }
 
 /** The link is relative to the server or absolute; only its query matters, because a proxy may have changed the path. */

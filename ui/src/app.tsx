@@ -49,7 +49,7 @@ function View(): VNode {
     return (
       <Page title="Not found">
         <p>
-          There is no view at <code>{path}</code>. <a href="#/">Go to the overview</a>.
+          The page <code>{path}</code> was not found. <a href="#/">Go to the overview</a>.
         </p>
       </Page>
     );

@@ -32,15 +32,23 @@ export function connectGuides(place: Place, repository: string): readonly Guide[
     { key: 'containerd', client: 'containerd', lines: containerdLines(place, image) },
     { key: 'buildkit', client: 'BuildKit', lines: buildkitLines(place, image) },
     { key: 'kubernetes', client: 'Kubernetes', lines: kubernetesLines(place, image) },
+    { key: 'skopeo', client: 'skopeo', lines: skopeoLines(place, image) },
+    { key: 'crane', client: 'crane', lines: craneLines(place, image) },
+    { key: 'oras', client: 'oras', lines: orasLines(place, image) },
     { key: 'helm', client: 'Helm', lines: helmLines(place, repository) },
     { key: 'ci', client: 'CI', lines: ciLines(place, image) },
   ];
 }
 
+/** The daemon allows plain http to these hosts by itself. */
+function isLoopback(host: string): boolean {
+  return /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/.test(host);
+}
+
 function dockerLines({ host, secure }: Place, image: string): readonly Lines[] {
   const settings = JSON.stringify({ 'insecure-registries': [host] }, null, 2);
   return [
-    ...(secure
+    ...(secure || isLoopback(host)
       ? []
       : [{ title: 'Allow plain http, then restart the daemon', file: '/etc/docker/daemon.json', text: settings }]),
     { title: 'Log in', text: `docker login ${host}` },
@@ -53,7 +61,7 @@ function podmanLines({ host, secure }: Place, image: string): readonly Lines[] {
   const file = '/etc/containers/registries.conf.d/artifactapi.conf';
   const settings = `[[registry]]\nlocation = "${host}"\ninsecure = true`;
   return [
-    ...(secure ? [] : [{ title: 'Allow plain http, also for buildah and skopeo', file, text: settings }]),
+    ...(secure ? [] : [{ title: 'Allow plain http, also for buildah', file, text: settings }]),
     { title: 'Log in', text: `podman login ${host}` },
     { title: 'Push', text: `podman push app:1 ${image}` },
     { title: 'Pull', text: `podman pull ${image}` },
@@ -90,11 +98,11 @@ function buildkitLines({ host, secure }: Place, image: string): readonly Lines[]
     ...(secure ? [] : [{ title: 'Allow plain http', file, text: settings }]),
     { title: 'Build and push', text: `docker buildx build --push --tag ${image} .` },
     {
-      title: 'Keep the cache of builds here too',
+      title: 'Store the build cache here too',
       text: [
         `docker buildx build --push --tag ${image} \\`,
-        `  --cache-to type=registry,ref=${image.replace(/:1$/, ':cache')},mode=max \\`,
-        `  --cache-from type=registry,ref=${image.replace(/:1$/, ':cache')} .`,
+        `  --cache-to type=registry,ref=${withoutTag(image)}:cache,mode=max \\`,
+        `  --cache-from type=registry,ref=${withoutTag(image)}:cache .`,
       ].join('\n'),
     },
   ];
@@ -128,6 +136,39 @@ function kubernetesLines({ host }: Place, image: string): readonly Lines[] {
   ];
 }
 
+function skopeoLines({ host, secure }: Place, image: string): readonly Lines[] {
+  const plain = (flag: string): string => (secure ? '' : ` --${flag}=false`);
+  return [
+    { title: 'Log in', text: `skopeo login${plain('tls-verify')} ${host}` },
+    { title: 'Push', text: `skopeo copy${plain('dest-tls-verify')} docker-archive:app.tar docker://${image}` },
+    { title: 'Pull', text: `skopeo copy${plain('src-tls-verify')} docker://${image} oci-archive:pulled.tar` },
+    { title: 'List the tags', text: `skopeo list-tags${plain('tls-verify')} docker://${withoutTag(image)}` },
+  ];
+}
+
+function craneLines({ host, secure }: Place, image: string): readonly Lines[] {
+  const plain = secure ? '' : ' --insecure';
+  return [
+    { title: 'Log in', text: `crane auth login ${host} --username NAME --password TOKEN` },
+    { title: 'Push', text: `crane push${plain} app.tar ${image}` },
+    { title: 'Pull', text: `crane pull${plain} ${image} pulled.tar` },
+    { title: 'List the tags', text: `crane ls${plain} ${withoutTag(image)}` },
+  ];
+}
+
+function orasLines({ host, secure }: Place, image: string): readonly Lines[] {
+  const plain = secure ? '' : ' --plain-http';
+  return [
+    { title: 'Log in', text: `oras login${plain} ${host}` },
+    { title: 'Push a file', text: `oras push${plain} ${image} report.txt:text/plain` },
+    { title: 'Pull', text: `oras pull${plain} ${image}` },
+    {
+      title: 'Attach a file, such as an SBOM',
+      text: `oras attach${plain} --artifact-type application/spdx+json ${image} sbom.json:application/spdx+json`,
+    },
+  ];
+}
+
 function helmLines({ host, secure }: Place, repository: string): readonly Lines[] {
   const plain = secure ? '' : ' --plain-http';
   const charts = `oci://${host}/${repository}/charts`;
@@ -139,7 +180,7 @@ function helmLines({ host, secure }: Place, repository: string): readonly Lines[
 }
 
 function ciLines({ host }: Place, image: string): readonly Lines[] {
-  const build = image.replace(/:1$/, '');
+  const build = withoutTag(image);
   return [
     {
       title: 'GitHub Actions',
@@ -168,6 +209,10 @@ function ciLines({ host }: Place, image: string): readonly Lines[] {
       ].join('\n'),
     },
   ];
+}
+
+function withoutTag(image: string): string {
+  return image.replace(/:1$/, '');
 }
 
 function originOf({ host, secure }: Place): string {

@@ -1,6 +1,6 @@
 const secretName = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY/i;
 
-/** Tells whether the name of a variable looks like that of a secret. */
+/** Returns whether the name of a variable looks like that of a secret. */
 export function isSecretName(name: string): boolean {
   return secretName.test(name);
 }

@@ -37,7 +37,7 @@ export function setQuery(parameters: Readonly<Record<string, string | undefined>
 
 /** Remembers the view while a page elsewhere logs the user in and then sends them back to the web UI. */
 export function rememberView(): void {
-  // Why an earlier login failed is no view to return to.
+  // The page with the reason of a failed login is not a view to return to.
   if (location.hash.startsWith('#/login')) return;
   try {
     sessionStorage.setItem(viewKey, location.hash);

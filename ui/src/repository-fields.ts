@@ -51,9 +51,9 @@ const kinds: Readonly<Record<string, Kind>> = {
 const hints: Partial<Record<Kind, string>> = {
   words: 'Separated by spaces.',
   targets: 'Separated by spaces.',
-  rules: 'One per line: a pattern and seconds, as *-snapshot 10.',
+  rules: 'One per line: a pattern and seconds, such as *-snapshot 10.',
   members:
-    'One per line: a name, and patterns of images to include, or to exclude after a "!", as hub library/** !library/old.',
+    'One per line: a name, and patterns of images to include, or to exclude after a "!", such as hub library/** !library/old.',
 };
 
 /** Returns the settings of a type of repository as fields, by its schema in the OpenAPI document. */
@@ -70,9 +70,9 @@ function fieldOf(name: string, setting: Schema): Field {
   const initial = textOf(kind, setting.default);
   const usual = initial === '' || kind === 'choice' || kind === 'flag' ? undefined : `Default: ${initial}.`;
   const units = name.endsWith('_bytes')
-    ? 'Bytes, or as 10 GiB.'
+    ? 'Bytes, or a size such as 10 GiB.'
     : name.endsWith('_seconds')
-      ? 'Seconds, or as 5m, 2h, 7d.'
+      ? 'Seconds, or a duration such as 5m, 2h or 7d.'
       : undefined;
   const parts = [setting.description?.replaceAll('`', ''), hints[kind], units, usual];
   return {

@@ -142,9 +142,9 @@ function Search(): VNode {
 }
 
 const themeTexts: Readonly<Record<Theme, readonly [IconName, string, Theme]>> = {
-  auto: ['system', 'Colours: as the system', 'light'],
-  light: ['sun', 'Colours: light', 'dark'],
-  dark: ['moon', 'Colours: dark', 'auto'],
+  auto: ['system', 'Colors: system', 'light'],
+  light: ['sun', 'Colors: light', 'dark'],
+  dark: ['moon', 'Colors: dark', 'auto'],
 };
 
 function ThemeButton(): VNode {

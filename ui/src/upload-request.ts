@@ -1,4 +1,4 @@
-import { ApiError, toApiError } from './api.ts';
+import { ApiError, toApiError } from './api-error.ts';
 
 /** How far an upload is, in bytes. */
 export interface UploadProgress {
@@ -6,32 +6,37 @@ export interface UploadProgress {
   readonly total: number;
 }
 
-/** Uploads a file, and returns the document of the answer. `fetch` does not report progress. @throws ApiError */
-export function upload<T>(
-  url: string,
-  file: File,
-  signal: AbortSignal,
-  onProgress: (progress: UploadProgress) => void,
-): Promise<T> {
+/** Watches an upload. */
+export interface UploadOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: UploadProgress) => void;
+  /** Called once the whole body is sent, before the answer. */
+  readonly onSent?: () => void;
+}
+
+/** Uploads a body, and returns the document of the answer. `fetch` does not report progress. @throws ApiError */
+export function upload<T>(url: string, body: Blob, type: string, options: UploadOptions): Promise<T> {
+  const { signal, onProgress, onSent } = options;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open('POST', url);
     request.responseType = 'text';
     request.setRequestHeader('Accept', 'application/json');
-    request.setRequestHeader('Content-Type', 'application/x-tar');
+    request.setRequestHeader('Content-Type', type);
     request.setRequestHeader('X-Artifactapi-Client', 'ui');
     request.upload.addEventListener('progress', ({ loaded, total }) => onProgress({ sent: loaded, total }));
+    request.upload.addEventListener('load', () => onSent?.());
     request.addEventListener('load', () => {
       const { status, responseText } = request;
-      if (status !== 201) reject(toApiError(status, parse(responseText), request.getResponseHeader('X-Request-Id')));
-      else resolve(parse(responseText) as T);
+      if (status < 300) resolve(parse(responseText) as T);
+      else reject(toApiError(status, parse(responseText), request.getResponseHeader('X-Request-Id')));
     });
     request.addEventListener('error', () =>
       reject(new ApiError(0, 'UNREACHABLE', 'the connection broke before the registry answered')),
     );
     request.addEventListener('abort', () => reject(new ApiError(0, 'CANCELLED', 'the upload was cancelled')));
     signal.addEventListener('abort', () => request.abort());
-    request.send(file);
+    request.send(body);
   });
 }
 

@@ -50,14 +50,22 @@ export function useAnswer<T>(
   return { ...state, reload };
 }
 
-/** Asks again every `seconds` while the page is visible. */
-export function useEvery(seconds: number, reload: () => void): void {
+/** Asks again `seconds` after each answer while the page is visible. A slow answer is waited for, not asked for again. */
+export function useRefresh(seconds: number, { isLoading, reload }: Answer<unknown>): void {
+  const refresh = useCallback(() => {
+    if (!isLoading) reload();
+  }, [isLoading, reload]);
+  useEvery(seconds, refresh);
+}
+
+/** Calls a function every `seconds` while the page is visible. */
+export function useEvery(seconds: number, call: () => void): void {
   useEffect(() => {
     const timer = setInterval(() => {
-      if (document.visibilityState === 'visible') reload();
+      if (document.visibilityState === 'visible') call();
     }, seconds * 1000);
     return () => clearInterval(timer);
-  }, [seconds, reload]);
+  }, [seconds, call]);
 }
 
 /** Returns an error as an `ApiError`. */

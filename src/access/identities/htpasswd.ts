@@ -1,12 +1,11 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { ClientInfo, Identity, IdentitySource } from '../../ports/access.js';
+import type { ClientInfo, Identity, IdentitySource } from '../../ports/access/access.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
-import { customerOf, normalizeAddress } from '../../util/addresses.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { costOf, HtpasswdFile, type HtpasswdUsers } from './htpasswd-file.js';
-import type { LoginThrottle } from './login-throttle.js';
+import { placeOf, type LoginThrottle } from './login-throttle.js';
 import type { LoginLane, PasswordVerifier } from './password-client.js';
 
 /** The parts and settings of an `HtpasswdSource`. */
@@ -51,7 +50,13 @@ export class HtpasswdSource implements IdentitySource {
     // lru-cache never expires entries with a ttl of 0.
     if (cacheSeconds > 0) {
       const perf = { now: () => runtime.now() };
-      const options = { max: maxCached, ttl: cacheSeconds * 1000, ttlResolution: 0, perf };
+      const options = {
+        maxSize: maxCached,
+        sizeCalculation: () => 1,
+        ttl: cacheSeconds * 1000,
+        ttlResolution: 0,
+        perf,
+      };
       this.#accepted = new LRUCache(options);
       this.#rejected = new LRUCache(options);
     }
@@ -95,6 +100,11 @@ export class HtpasswdSource implements IdentitySource {
     return (await this.#file.users()).has(name);
   }
 
+  /** Lists the names of all users. */
+  async names(): Promise<readonly string[]> {
+    return [...(await this.#file.users()).keys()];
+  }
+
   async close(): Promise<void> {
     await this.#options.verifier.close();
   }
@@ -115,15 +125,19 @@ export class HtpasswdSource implements IdentitySource {
     return this.#attempts.run(keyHere, async () => {
       if (this.#rejected?.get(keyHere) === true) return false;
       const uncount = await this.#options.throttle.admit(place, username);
+      let matches: boolean;
       try {
-        const matches = (await this.#verify(key, attempt)) && isKnown;
-        if (matches) uncount();
-        else this.#rejected?.set(keyHere, true);
-        return matches;
+        matches = (await this.#verify(key, attempt)) && isKnown;
       } catch (error) {
         uncount();
         throw error;
       }
+      if (matches) uncount();
+      else {
+        this.#rejected?.set(keyHere, true);
+        await this.#options.throttle.fail(place, username);
+      }
+      return matches;
     });
   }
 
@@ -160,9 +174,4 @@ function isComparable(password: string): boolean {
 /** Returns a stamp that survives a restart. It is not a secret: the hash has a salt of 128 random bits. */
 function stampOf(id: string, hash: string): string {
   return createHash('sha256').update(`${id}:${hash}`).digest('base64url').slice(0, 16);
-}
-
-/** Returns the addresses that are counted as one: an IPv4 address, or a /64 of IPv6. */
-function placeOf(address: string): string {
-  return customerOf(normalizeAddress(address));
 }

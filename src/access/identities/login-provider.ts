@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import type { JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import type { Runtime } from '../../ports/runtime.js';
-import type { SignedIn } from '../../ports/sessions.js';
+import type { SignedIn } from '../../ports/access/sessions.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { isPersonName } from '../../protocol/settings/access-names.js';
 import type { LoginProviderConfig } from '../../protocol/settings/token-config.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import { createOutgoing } from '../../util/outgoing/outgoing.js';
@@ -23,7 +24,6 @@ const freshMs = 10 * 60_000;
 const cooldownMs = 15_000;
 /** Callbacks that are remembered, so that none is used twice. */
 const maxUsed = 10_000;
-const maxNameChars = 255;
 const maxGroups = 1000;
 
 /** The dependencies of `LoginProvider`. */
@@ -36,11 +36,12 @@ export interface LoginProviderParts {
 /** Logs people in with one OIDC provider: authorization code flow with PKCE. */
 export class LoginProvider {
   readonly config: LoginProviderConfig;
+  /** Identifies the configuration: logins end when it changes. */
   readonly stamp: string;
   readonly #parts: LoginProviderParts;
   readonly #transport: Transport;
   readonly #keys: IssuerKeys;
-  readonly #used = new LRUCache<string, true>({ max: maxUsed });
+  readonly #used = new LRUCache<string, true>({ maxSize: maxUsed, sizeCalculation: () => 1 });
   readonly #discoveries = new SingleFlight<Discovered>();
   #failure: { readonly error: RegistryError; readonly at: number } | undefined;
   #discovered: { readonly document: Discovered; readonly at: number } | undefined;
@@ -120,7 +121,7 @@ export class LoginProvider {
       const { id_token: token } = answer as { readonly id_token?: unknown };
       return typeof token === 'string' ? token : undefined;
     } catch (cause) {
-      this.#parts.runtime.log.warn({ err: cause, provider: this.config.name }, 'redeeming the code of a login failed');
+      this.#parts.runtime.log.warn({ err: cause, provider: this.config.name }, 'failed to redeem the code of a login');
       if (cause instanceof StatusError && cause.status < 500) return undefined;
       throw this.#unavailable(cause);
     }
@@ -148,7 +149,7 @@ export class LoginProvider {
     const { user: claim, groups: groupsClaim, allow } = this.config;
     if (!matchesClaims(allow, payload)) return 'claim mismatch';
     const id = payload[claim];
-    if (typeof id !== 'string' || !isUserName(id)) return 'claim mismatch';
+    if (typeof id !== 'string' || !isPersonName(id)) return 'claim mismatch';
     const usesEmail = claim === 'email' || Object.hasOwn(allow, 'email');
     if (usesEmail && payload['email_verified'] !== true) return 'unverified e-mail';
     if (await this.#parts.isTaken(id)) return 'name taken';
@@ -171,10 +172,7 @@ export class LoginProvider {
       this.#discovered = { document, at: now };
       return document;
     } catch (cause) {
-      this.#parts.runtime.log.warn(
-        { err: cause, provider: this.config.name },
-        'the discovery of a login provider failed',
-      );
+      this.#parts.runtime.log.warn({ err: cause, provider: this.config.name }, 'failed to discover a login provider');
       this.#failure = { error: this.#unavailable(cause), at: now };
       throw this.#failure.error;
     }
@@ -190,10 +188,6 @@ export class LoginProvider {
 function formatBasic(id: string, secret: string): string {
   const encode = (text: string): string => new URLSearchParams({ '': text }).toString().slice(1);
   return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`;
-}
-
-function isUserName(text: string): boolean {
-  return text !== 'anonymous' && text.length <= maxNameChars && /^[^\p{C}\p{Z}:]+$/u.test(text);
 }
 
 function readGroups(claim: unknown): readonly string[] {

@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose';
-import type { Identity, IdentitySource, Principal } from '../../ports/access.js';
+import type { Identity, IdentitySource, Principal } from '../../ports/access/access.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { matchesPattern } from '../../protocol/patterns.js';
@@ -68,7 +68,7 @@ export class OidcSource implements IdentitySource {
     return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: this.kind };
   }
 
-  /** Revives no one: only the issuer knows whether the login still holds. */
+  /** Always returns nothing: only the issuer knows whether the login is still valid. */
   revive(): Promise<undefined> {
     return Promise.resolve(undefined);
   }

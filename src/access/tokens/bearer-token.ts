@@ -4,7 +4,7 @@
 import { SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { anonymous } from '../../util/anonymous.js';
-import type { Identity, IdentitySource, IssuedToken, Principal } from '../../ports/access.js';
+import type { Identity, IdentitySource, IssuedToken, Principal } from '../../ports/access/access.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -34,9 +34,8 @@ interface Verified {
 const algorithm = 'ES256';
 const accessType = 'JWT';
 const refreshType = 'refresh+jwt';
-/** How far `nbf` is in the past, for other processes of ours whose clock is behind. */
+/** How far `nbf` is in the past, for other processes of this registry whose clock is behind. */
 const backdatedSeconds = 30;
-const maxCached = 10_000;
 const maxCachedChars = 16 * 1024 * 1024;
 
 /** Issues and verifies access tokens, which the docker token specification calls bearer tokens, and refresh tokens. */
@@ -44,7 +43,6 @@ export class BearerTokens {
   readonly #options: BearerTokensOptions;
   /** By token. Only the result of the signature check is cached; everything else is checked at each use. */
   readonly #verified = new LRUCache<string, Verified>({
-    max: maxCached,
     maxSize: maxCachedChars,
     sizeCalculation: (_verified, token) => token.length,
   });
@@ -151,7 +149,9 @@ export class BearerTokens {
     return key === undefined ? [] : [key];
   };
 
-  /** Type and audience both tell the two kinds of tokens apart. Times are compared exactly, because the clock is ours. */
+  /**
+   * Type and audience both tell the two kinds of tokens apart. Times are compared exactly, because the clock is ours.
+   */
   #expected(typ: string, audience: string) {
     const { issuer, runtime } = this.#options;
     return { algorithms: [algorithm], typ, issuer, audience, now: runtime.now() };

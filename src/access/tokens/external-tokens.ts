@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { anonymous } from '../../util/anonymous.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
-import type { Principal } from '../../ports/access.js';
+import type { Principal } from '../../ports/access/access.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { ExternalTokensConfig, PublicKeySet } from '../../protocol/settings/token-config.js';
 import { readGrants } from '../../protocol/tokens/token-scope.js';
@@ -15,7 +15,6 @@ interface Verified {
   readonly endsAt: number;
 }
 
-const maxCached = 10_000;
 const maxCachedChars = 16 * 1024 * 1024;
 /** How long a token stays cached, so that withdrawn keys are noticed. */
 const maxCachedMs = 5 * 60_000;
@@ -32,7 +31,6 @@ export class ExternalTokens {
     this.#now = () => runtime.now();
     this.#findKeys = findKeysOf(config, runtime);
     this.#verified = new LRUCache({
-      max: maxCached,
       maxSize: maxCachedChars,
       sizeCalculation: (_verified, token) => token.length,
     });

@@ -77,7 +77,7 @@ export class IssuerKeys {
         this.#failure = undefined;
         return this.#fetched;
       } catch (cause) {
-        runtime.log.warn({ err: cause, issuer }, 'fetching the keys of a token issuer failed');
+        runtime.log.warn({ err: cause, issuer }, 'failed to fetch the keys of a token issuer');
         const message = 'cannot verify tokens of this issuer: its keys could not be fetched; try again later';
         const error = new RegistryError('UNAVAILABLE', { message, detail: { issuer }, cause });
         this.#failure = { error, at: runtime.now() };

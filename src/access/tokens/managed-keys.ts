@@ -1,8 +1,8 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
-import type { Actor } from '../../ports/journal.js';
-import type { Document } from '../../ports/documents.js';
-import type { Change } from '../../ports/metadata.js';
-import type { SigningKeyInfo } from '../../ports/access.js';
+import type { Actor } from '../../ports/metadata/journal.js';
+import type { Document } from '../../ports/metadata/documents.js';
+import type { Change } from '../../ports/metadata/metadata.js';
+import type { SigningKeyInfo } from '../../ports/access/access.js';
 import { system } from '../../util/system-actor.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, importJWK, type CryptoKey, type JWK } from 'jose';
-import type { SigningKeyInfo } from '../../ports/access.js';
+import type { SigningKeyInfo } from '../../ports/access/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { parseEs256Pem } from '../../protocol/settings/pem-keys.js';
 import { ManagedKeys } from './managed-keys.js';

@@ -1,8 +1,8 @@
 import type { CryptoKey } from 'jose';
-import type { SigningKeyInfo } from '../../ports/access.js';
-import type { Actor } from '../../ports/journal.js';
-import type { Documents } from '../../ports/documents.js';
-import type { MetadataWriter } from '../../ports/metadata.js';
+import type { SigningKeyInfo } from '../../ports/access/access.js';
+import type { Actor } from '../../ports/metadata/journal.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 
 /** The ES256 keys of our own tokens. */

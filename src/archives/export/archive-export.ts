@@ -4,7 +4,7 @@
 import type { BlobContent } from '../../ports/bytes.js';
 import type { ExportName, ExportRequest } from '../../ports/archives.js';
 import type { Repository } from '../../ports/repository.js';
-import type { ManifestContent } from '../../ports/images.js';
+import type { ManifestContent } from '../../ports/metadata/images.js';
 import {
   blobPath,
   buildLayout,

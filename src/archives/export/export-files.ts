@@ -1,6 +1,6 @@
 import type { ExportRequest } from '../../ports/archives.js';
 import type { Caller, Repository } from '../../ports/repository.js';
-import type { ManifestContent, ManifestInfo } from '../../ports/images.js';
+import type { ManifestContent, ManifestInfo } from '../../ports/metadata/images.js';
 import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -1,4 +1,4 @@
-import type { ManifestContent } from '../../ports/images.js';
+import type { ManifestContent } from '../../ports/metadata/images.js';
 import { formatPlatform, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

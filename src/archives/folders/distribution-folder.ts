@@ -7,10 +7,10 @@ import type {
   SourceListing,
   SourceMove,
   SourceRegistry,
-} from '../../ports/migration.js';
+} from '../../ports/operations/migration.js';
 import { algorithmOf, algorithms, hexOf, isDigest, type Digest } from '../../protocol/digest.js';
 import { isTag, type Tag } from '../../protocol/names.js';
-import { describe, findFile, isFolder, listFolders, mapFew, readSmallFile, unreadable } from './foreign-file.js';
+import { describe, isFolder, mapFew, unreadable, type ForeignFolder } from './foreign-file.js';
 import { walkNames } from './walk-names.js';
 
 /** A link file holds one digest. */
@@ -34,22 +34,28 @@ type Problem = Omit<MigrationProblem, 'image'>;
  *     repositories/<image>/_layers/<algorithm>/<hex>/link                        a blob that the image shows
  *     blobs/<algorithm>/<first 2 hex digits>/<hex>/data                          the bytes of blobs and manifests
  */
-export function openDistribution(root: string): SourceRegistry {
+export function openDistribution(root: string, files: ForeignFolder): SourceRegistry {
   return {
     format: 'distribution',
     images: async function* () {
-      const images = walkNames(path.join(root, 'repositories'), (folder) => isFolder(path.join(folder, '_manifests')));
-      for await (const { name, folder } of images) yield new DistributionImage(root, name, folder);
+      const images = walkNames(files, path.join(root, 'repositories'), hasManifests);
+      for await (const { name, folder } of images) yield new DistributionImage(files, root, name, folder);
     },
   };
 }
 
+function hasManifests(folder: string): Promise<boolean> {
+  return isFolder(path.join(folder, '_manifests'));
+}
+
 class DistributionImage implements SourceImage {
   readonly name: string;
+  readonly #files: ForeignFolder;
   readonly #root: string;
   readonly #folder: string;
 
-  constructor(root: string, name: string, folder: string) {
+  constructor(files: ForeignFolder, root: string, name: string, folder: string) {
+    this.#files = files;
     this.#root = root;
     this.name = name;
     this.#folder = folder;
@@ -59,8 +65,8 @@ class DistributionImage implements SourceImage {
     const problems: Problem[] = [];
     const manifests = await this.#listRevisions(problems);
     const tags: SourceListing['tags'][number][] = [];
-    const found = await mapFew(await listFolders(this.#tagsFolder), async (tag) => {
-      return [tag, await readLink(path.join(this.#tagsFolder, tag, 'current', 'link'))] as const;
+    const found = await mapFew(await this.#files.listFolders(this.#tagsFolder), async (tag) => {
+      return [tag, await readLink(this.#files, path.join(this.#tagsFolder, tag, 'current', 'link'))] as const;
     });
     for (const [tag, link] of found) {
       if (!isTag(tag)) {
@@ -76,9 +82,9 @@ class DistributionImage implements SourceImage {
 
   async #listRevisions(problems: Problem[]): Promise<Link[]> {
     const revisions: Link[] = [];
-    const digests = await listDigests(path.join(this.#folder, '_manifests', 'revisions'));
+    const digests = await listDigests(this.#files, path.join(this.#folder, '_manifests', 'revisions'));
     const links = await mapFew(digests, async ({ digest, folder }) => {
-      return [digest, await readLinkTo(digest, path.join(folder, 'link'))] as const;
+      return [digest, await readLinkTo(this.#files, digest, path.join(folder, 'link'))] as const;
     });
     for (const [digest, link] of links) {
       if (link === undefined) continue;
@@ -89,20 +95,22 @@ class DistributionImage implements SourceImage {
   }
 
   async findManifest(digest: Digest): Promise<SourceFile | SourceFault> {
-    return (await findFile(this.#dataFile(digest))) ?? missing('missing-manifest', 'manifest', digest);
+    return (await this.#files.findFile(this.#dataFile(digest))) ?? missing('missing-manifest', 'manifest', digest);
   }
 
   async findBlob(digest: Digest): Promise<SourceFile | SourceFault | undefined> {
     const file = path.join(this.#folder, '_layers', algorithmOf(digest), hexOf(digest), 'link');
-    const link = await readLinkTo(digest, file);
+    const link = await readLinkTo(this.#files, digest, file);
     if (link?.digest === undefined) return link;
-    return (await findFile(this.#dataFile(digest))) ?? missing('missing-blob', 'blob', digest);
+    return (await this.#files.findFile(this.#dataFile(digest))) ?? missing('missing-blob', 'blob', digest);
   }
 
   async movesOf(tag: Tag): Promise<SourceMove[]> {
-    const digests = await listDigests(path.join(this.#tagsFolder, tag, 'index'));
-    const links = await mapFew(digests, ({ digest, folder }) => readLinkTo(digest, path.join(folder, 'link')));
-    const current = await readLink(path.join(this.#tagsFolder, tag, 'current', 'link'));
+    const digests = await listDigests(this.#files, path.join(this.#tagsFolder, tag, 'index'));
+    const links = await mapFew(digests, ({ digest, folder }) =>
+      readLinkTo(this.#files, digest, path.join(folder, 'link')),
+    );
+    const current = await readLink(this.#files, path.join(this.#tagsFolder, tag, 'current', 'link'));
     const moves = links.flatMap((link) => (link?.digest === undefined ? [] : [link]));
     // Two moves within the resolution of the file system: the current digest was the last one.
     const order = (move: SourceMove): number => (move.digest === current?.digest ? 1 : 0);
@@ -120,10 +128,10 @@ class DistributionImage implements SourceImage {
 }
 
 /** Returns the digests that name the folders `<algorithm>/<hex>` in a folder. Skips other names. */
-async function listDigests(root: string): Promise<{ digest: Digest; folder: string }[]> {
+async function listDigests(files: ForeignFolder, root: string): Promise<{ digest: Digest; folder: string }[]> {
   const found: { digest: Digest; folder: string }[] = [];
   for (const algorithm of algorithms) {
-    for (const hex of await listFolders(path.join(root, algorithm))) {
+    for (const hex of await files.listFolders(path.join(root, algorithm))) {
       const digest = `${algorithm}:${hex}`;
       if (isDigest(digest)) found.push({ digest, folder: path.join(root, algorithm, hex) });
     }
@@ -132,16 +140,16 @@ async function listDigests(root: string): Promise<{ digest: Digest; folder: stri
 }
 
 /** Like `readLink`, for a link whose folder has the name of its digest. */
-async function readLinkTo(digest: Digest, file: string): Promise<Link | Faulty | undefined> {
-  const link = await readLink(file);
+async function readLinkTo(files: ForeignFolder, digest: Digest, file: string): Promise<Link | Faulty | undefined> {
+  const link = await readLink(files, file);
   if (link?.digest === undefined || link.digest === digest) return link;
   return brokenLink(`${file} names ${link.digest}`);
 }
 
 /** Reads a link file; `undefined` if it does not exist. A crash of the old registry may leave an empty one. */
-async function readLink(file: string): Promise<Link | Faulty | undefined> {
+async function readLink(files: ForeignFolder, file: string): Promise<Link | Faulty | undefined> {
   try {
-    const found = await readSmallFile(file, maxLinkBytes);
+    const found = await files.readSmallFile(file, maxLinkBytes);
     if (found === undefined) return undefined;
     const digest = found.text.trim();
     if (isDigest(digest)) return { digest, at: found.at };

@@ -7,12 +7,12 @@ import type {
   SourceImage,
   SourceListing,
   SourceRegistry,
-} from '../../ports/migration.js';
+} from '../../ports/operations/migration.js';
 import { blobPath, indexFile, refNameAnnotation } from '../../protocol/archive.js';
 import { isDigest, type Digest } from '../../protocol/digest.js';
 import { isIndexType, manifestTypes, maxManifestBytes } from '../../protocol/manifest.js';
 import { isTag } from '../../protocol/names.js';
-import { describe, findFile, isFolder, readSmallFile } from './foreign-file.js';
+import { describe, isFolder, type ForeignFolder } from './foreign-file.js';
 import { walkNames } from './walk-names.js';
 
 /** The index of an image with half a million tags. */
@@ -28,11 +28,11 @@ interface Entry {
 }
 
 /** Opens a folder of OCI layouts, whose paths are the names of the images: the root folder of zot. */
-export function openLayouts(root: string): SourceRegistry {
+export function openLayouts(root: string, files: ForeignFolder): SourceRegistry {
   return {
     format: 'layouts',
     images: async function* () {
-      for await (const { name, folder } of walkNames(root, isLayout)) yield new LayoutImage(name, folder);
+      for await (const { name, folder } of walkNames(files, root, isLayout)) yield new LayoutImage(files, name, folder);
     },
   };
 }
@@ -45,9 +45,11 @@ export async function isLayout(folder: string): Promise<boolean> {
 
 class LayoutImage implements SourceImage {
   readonly name: string;
+  readonly #files: ForeignFolder;
   readonly #folder: string;
 
-  constructor(name: string, folder: string) {
+  constructor(files: ForeignFolder, name: string, folder: string) {
+    this.#files = files;
     this.name = name;
     this.#folder = folder;
   }
@@ -76,7 +78,8 @@ class LayoutImage implements SourceImage {
       // The import reports an index that cannot be read.
       for (const child of await this.#readIndex(this.#blobFile(entry.digest), maxManifestBytes, [])) {
         const isManifest = typeof child.mediaType === 'string' && manifestTypes.includes(child.mediaType);
-        const isPresent = async (): Promise<boolean> => (await findFile(this.#blobFile(child.digest))) !== undefined;
+        const isPresent = async (): Promise<boolean> =>
+          (await this.#files.findFile(this.#blobFile(child.digest))) !== undefined;
         if (!isManifest || manifests.has(child.digest) || !(await isPresent())) continue;
         manifests.set(child.digest, await this.#timeOf(child.digest));
         rest.push(child);
@@ -85,14 +88,14 @@ class LayoutImage implements SourceImage {
   }
 
   async findManifest(digest: Digest): Promise<SourceFile | SourceFault> {
-    const file = await findFile(this.#blobFile(digest));
+    const file = await this.#files.findFile(this.#blobFile(digest));
     return (
       file ?? { problem: 'missing-manifest', message: `the folder does not have the bytes of the manifest ${digest}` }
     );
   }
 
   findBlob(digest: Digest): Promise<SourceFile | SourceFault | undefined> {
-    return findFile(this.#blobFile(digest));
+    return this.#files.findFile(this.#blobFile(digest));
   }
 
   /** Layouts do not keep the earlier digests of a tag. */
@@ -102,7 +105,7 @@ class LayoutImage implements SourceImage {
 
   async #readIndex(file: string, maxBytes: number, problems: Problem[]): Promise<Entry[]> {
     try {
-      const found = await readSmallFile(file, maxBytes);
+      const found = await this.#files.readSmallFile(file, maxBytes);
       return found === undefined ? [] : readEntries(JSON.parse(found.text));
     } catch (error) {
       problems.push({ problem: 'invalid-layout', message: `${file}: ${describe(error)}`, tags: [] });
@@ -121,7 +124,10 @@ class LayoutImage implements SourceImage {
   }
 }
 
-/** Returns the entries of an index. Skips digests that we cannot verify, as a push does. @throws Error without `manifests`. */
+/**
+ * Returns the entries of an index. Skips digests that we cannot verify, as a push does.
+ * @throws Error without `manifests`.
+ */
 function readEntries(index: unknown): Entry[] {
   const list = fieldOf(index, 'manifests') ?? [];
   if (!Array.isArray(list)) throw new Error('"manifests" is not a list');

@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { maxNameLength } from '../../protocol/names.js';
-import { listFolders } from './foreign-file.js';
+import type { ForeignFolder } from './foreign-file.js';
 
 /** A folder of an image, by its path from the root. */
 export interface NamedFolder {
@@ -14,6 +14,7 @@ export interface NamedFolder {
  * names that begin with `_` or `.`, which registries use for their own folders.
  */
 export async function* walkNames(
+  files: ForeignFolder,
   root: string,
   isImage: (folder: string) => Promise<boolean>,
 ): AsyncGenerator<NamedFolder> {
@@ -26,7 +27,7 @@ export async function* walkNames(
     if (await isImage(folder)) yield { name, folder };
     // An import refuses longer names, so nothing below them is read.
     if (name.length > maxNameLength) continue;
-    const below = (await listFolders(folder)).filter((entry) => !/^[._]/.test(entry));
+    const below = (await files.listFolders(folder)).filter((entry) => !/^[._]/.test(entry));
     for (const entry of below.toReversed()) {
       const child = name === '' ? entry : `${name}/${entry}`;
       rest.push({ name: child, folder: path.join(folder, entry), above: [...above, real] });

@@ -163,7 +163,7 @@ function keyOf({ digest, mediaType }: ArchiveDescriptor): string {
 function checkSize({ digest, size }: ArchiveDescriptor, file: ReceivedBlob | undefined): void {
   if (file === undefined || file.size === size) return;
   throw new RegistryError('SIZE_INVALID', {
-    message: 'a file in the archive does not have the size that its reference says',
+    message: 'the size of a file in the archive differs from the size in its reference',
     detail: { digest, expected: size, found: file.size },
   });
 }

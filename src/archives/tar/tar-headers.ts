@@ -85,7 +85,7 @@ export class TarHeaders {
     if (size > maxBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: 'a header of attributes or names in the archive is too large',
+        message: 'an extended header in the archive is too large',
         detail: { size, maxBytes },
       });
     }

@@ -1,20 +1,13 @@
 /** `artifactapi backup`, `backup verify` and `restore`: copies of a data folder, with a progress line. */
 
 import type { Command } from 'commander';
-import type { WorkOptions } from '../../ports/backup.js';
 import { runConnected } from '../client/client-command.js';
 import { startAndWait } from '../client/commands/jobs.js';
 import type { ConnectionFlags } from '../client/connection.js';
 import { reportFailure, usageError, type CommandIo } from '../command-io.js';
 import { backupStoppedFolder, restoreBackup, verifyBackup } from '../../storage/backup/backups.js';
 import { formatBackup, formatCheck, formatRestore } from './backup-report.js';
-import { WorkLine } from './work-line.js';
-
-/** What a command prints, and its exit status. */
-interface Outcome {
-  readonly text: string;
-  readonly status: number;
-}
+import { runWork } from './run-work.js';
 
 const damageFound = 1;
 const partlyDone = 3;
@@ -85,24 +78,4 @@ function backUpServer(folder: string | undefined, flags: BackupFlags, io: Comman
 
 function refuse(io: CommandIo, message: string): Promise<void> {
   return reportFailure(io, () => Promise.reject(usageError(message)));
-}
-
-async function runWork(run: (work: WorkOptions) => Promise<Outcome>): Promise<void> {
-  const line = new WorkLine(process.stderr);
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort(new Error('stopped: run the command again to continue'));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
-  try {
-    const { text, status } = await run({ signal: stop.signal, onProgress: (progress) => line.show(progress) });
-    line.end();
-    process.stdout.write(text);
-    process.exitCode = status;
-  } catch (error) {
-    line.end();
-    // The operator needs the message, not the stack.
-    process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
-  }
 }

@@ -1,4 +1,10 @@
-import type { BackupCheck, BackupReport, ContentUse, DamagedContent, IndexCounts } from '../../ports/backup.js';
+import type {
+  BackupCheck,
+  BackupReport,
+  ContentUse,
+  DamagedContent,
+  IndexCounts,
+} from '../../ports/operations/backup.js';
 import { formatBytes } from '../archives/progress.js';
 
 const problems: Readonly<Record<DamagedContent['problem'], string>> = {
@@ -9,11 +15,13 @@ const problems: Readonly<Record<DamagedContent['problem'], string>> = {
 
 /** Formats the result of a backup. */
 export function formatBackup(report: BackupReport): string {
-  const { folder, blobs, bytes, added, addedBytes, linked, removed, removedBytes, damaged } = report;
+  const { folder, blobs, bytes, added, addedBytes, linked, removed, removedBytes, inBucket, damaged } = report;
   return [
     `backup of ${formatCounts(report)} in ${folder}`,
-    `  ${count(blobs, 'blob')}, ${formatBytes(bytes)}`,
-    `  ${linked ? 'linked' : 'copied'} now: ${count(added, 'blob')}, ${formatBytes(addedBytes)}`,
+    `  ${count(blobs, 'blob')}, ${formatBytes(bytes)}${inBucket === true ? ', which stay in the bucket' : ''}`,
+    ...(inBucket === true
+      ? []
+      : [`  ${linked ? 'linked' : 'copied'} now: ${count(added, 'blob')}, ${formatBytes(addedBytes)}`]),
     ...(removed === 0 ? [] : [`  removed: ${count(removed, 'blob')}, ${formatBytes(removedBytes)}`]),
     ...formatDamage(damaged, 'the data folder cannot give these blobs'),
     '',
@@ -22,13 +30,17 @@ export function formatBackup(report: BackupReport): string {
 
 /** Formats the result of verifying a backup. */
 export function formatCheck(report: BackupCheck): string {
-  const { folder, createdAt, blobs, bytes, damaged, damagedIndexFiles } = report;
+  const { folder, createdAt, blobs, bytes, inBucket, damaged, damagedIndexFiles } = report;
   const isIntact = damaged.length === 0 && damagedIndexFiles.length === 0;
   const time = new Date(createdAt).toISOString();
   return [
     `${isIntact ? 'intact' : 'damaged'}: backup of ${formatCounts(report)} in ${folder}, taken at ${time}`,
     ...damagedIndexFiles.map((name) => `  ${name} has changed or is missing: the index cannot be used`),
-    ...(damagedIndexFiles.length > 0 ? [] : [`  hashed: ${count(blobs, 'blob')}, ${formatBytes(bytes)}`]),
+    ...(damagedIndexFiles.length > 0
+      ? []
+      : [
+          `  ${inBucket === true ? 'in the bucket, not checked' : 'hashed'}: ${count(blobs, 'blob')}, ${formatBytes(bytes)}`,
+        ]),
     ...formatDamage(damaged, 'damaged blobs'),
     '',
   ].join('\n');
@@ -36,13 +48,15 @@ export function formatCheck(report: BackupCheck): string {
 
 /** Formats the result of restoring a backup. */
 export function formatRestore(report: BackupCheck): string {
-  const { folder, createdAt, blobs, bytes, damaged } = report;
+  const { folder, createdAt, blobs, bytes, inBucket, damaged } = report;
   return [
     `restored ${formatCounts(report)} to ${folder}, as of ${new Date(createdAt).toISOString()}`,
-    `  ${count(blobs - damaged.length, 'blob')}, ${formatBytes(bytes)}`,
+    `  ${count(blobs - damaged.length, 'blob')}, ${formatBytes(bytes)}${inBucket === true ? ' in the bucket, not checked: run a scrub' : ''}`,
     ...formatDamage(damaged, 'not restored, because they are damaged in the backup'),
     'the backup has no configuration file and no htpasswd file',
-    `start it with your configuration: artifactapi serve --config <file> --data ${folder}`,
+    inBucket === true
+      ? `start it with your configuration, and with ${folder} as storage.metadata.level`
+      : `start it with your configuration: artifactapi serve --config <file> --data ${folder}`,
     '',
   ].join('\n');
 }

@@ -1,9 +1,9 @@
-import type { WorkProgress } from '../../ports/backup.js';
+import type { WorkProgress } from '../../ports/operations/backup.js';
 import { formatProgress, type ProgressSink } from '../archives/progress.js';
 
 const redrawIntervalMs = 100;
 
-/** Shows the progress of long work in one line, if the sink is a terminal. */
+/** Shows the progress of long-running work in one line, if the sink is a terminal. */
 export class WorkLine {
   readonly #sink: ProgressSink;
   readonly #now: () => number;

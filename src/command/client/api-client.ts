@@ -58,6 +58,16 @@ export class ApiClient {
     return this.#read(answer);
   }
 
+  /** Returns a document with its entity tag, for `If-Match`. @throws CommandError */
+  async read<O extends ManagementOp>(
+    op: O,
+    request: ApiRequest<O>,
+  ): Promise<{ readonly document: Document; readonly version: string | undefined }> {
+    const answer = await this.open(op, request);
+    // A proxy that compresses makes it weak, and a weak one never matches.
+    return { document: await this.#read(answer), version: answer.headers.etag?.replace(/^W\//, '') };
+  }
+
   /** Returns the items of a list, page by page. @param key the field of the document with the items. */
   async *list<O extends ManagementOp>(op: O, key: string, request: ApiRequest<O> = {}): AsyncGenerator<Document> {
     let query: ApiRequest<O>['query'] | undefined = request.query ?? {};
@@ -65,7 +75,7 @@ export class ApiClient {
     while (query !== undefined) {
       const answer = await this.open(op, { ...request, query });
       const { [key]: items } = await this.#read(answer);
-      if (!Array.isArray(items)) throw new CommandError(`the answer of ${this.#server.url.href} has no "${key}"`);
+      if (!Array.isArray(items)) throw new CommandError(`the response of ${this.#server.url.href} has no "${key}"`);
       yield* items as readonly Document[];
       query = nextQuery(answer.headers['link']);
     }
@@ -109,7 +119,7 @@ export class ApiClient {
   async #read(answer: IncomingMessage): Promise<Document> {
     const document: unknown = await json(answer).catch(() => undefined);
     if (typeof document === 'object' && document !== null) return document as Document;
-    throw new CommandError(`the answer of ${this.#server.url.href} is not a JSON document: is it a registry?`);
+    throw new CommandError(`the response of ${this.#server.url.href} is not a JSON document: is it a registry?`);
   }
 }
 

@@ -19,5 +19,5 @@ export async function confirm(question: string, isAgreed: boolean, { stdin, stde
 /** @throws CommandError with exit code 2 if there is no terminal to ask on. */
 export function requireTerminal({ stdin, stderr }: Pick<CommandIo, 'stdin' | 'stderr'>): void {
   if (stdin.isTTY === true && stderr.isTTY === true) return;
-  throw usageError('refusing to delete without a question: there is no terminal to ask on; pass --yes, or --dry-run');
+  throw usageError('refusing to delete without a confirmation: there is no terminal; pass --yes or --dry-run');
 }

@@ -11,7 +11,7 @@ export interface ConnectionFlags {
   readonly user?: string;
 }
 
-/** A registry that a command may send requests to, until it closes it. */
+/** A registry that a command can send requests to until the connection is closed. */
 export interface Connection {
   readonly client: ApiClient;
   close(): Promise<void>;

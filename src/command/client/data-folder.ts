@@ -5,8 +5,9 @@ import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
-import { explainDataFolderError } from '../serve/start-error.js';
+import { explainStorageError } from '../serve/start-error.js';
 import { resolveServeSettings, type ServeSettings } from '../serve/serve-settings.js';
+import { folderOf } from '../serve/storage-settings.js';
 import { buildRegistry, type BuiltRegistry } from '../../registry.js';
 import type { Logger } from '../../ports/runtime.js';
 import { isInUse } from '../../composition/failure-reason.js';
@@ -38,7 +39,8 @@ const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  */
 export async function openDataFolder(flags: FolderFlags, io: CommandIo): Promise<OpenedFolder> {
   const settings = await readSettings(flags, io.env);
-  await requireRegistry(settings.storage);
+  const folder = folderOf(settings.storage);
+  if (folder !== undefined) await requireRegistry(folder);
   const secret = randomBytes(32).toString('base64url');
   let isOpening = true;
   const owner = { name: `${userInfo().username}@local`, secret, isConfigured: flags.config !== undefined };
@@ -55,7 +57,7 @@ export async function openDataFolder(flags: FolderFlags, io: CommandIo): Promise
   closers.add('registry', () => registry.close());
   try {
     await registry.ready().catch((cause: unknown) => {
-      throw explainOpenError(cause, settings.storage);
+      throw explainOpenError(cause, folder);
     });
     isOpening = false;
     const socketPath = await serveOnSocket(registry.management, closers);
@@ -80,8 +82,8 @@ async function requireRegistry(folder: string): Promise<void> {
   if (found?.isDirectory() !== true) throw usageError(`there is no registry in the folder "${folder}"`);
 }
 
-function explainOpenError(cause: unknown, folder: string): CommandError {
-  const { message } = explainDataFolderError(cause, folder);
+function explainOpenError(cause: unknown, folder: string | undefined): CommandError {
+  const { message } = explainStorageError(cause, folder);
   const advice = isInUse(cause) ? ': send the request to that process with --url, or stop it first' : '';
   return new CommandError(message + advice, { cause });
 }
@@ -100,7 +102,7 @@ async function serveOnSocket(management: BuiltRegistry['registry']['management']
     remove();
   });
   for (const signal of stopSignals) process.on(signal, onSignal);
-  // A folder of mkdtemp has this mode already; the umask cannot widen it.
+  // A folder from mkdtemp already has this mode, and the umask cannot widen it.
   await chmod(folder, 0o700);
   const server = createServer((req, res) => {
     management(req, res, () => res.writeHead(404, { 'Content-Type': 'application/json' }).end('{"errors":[]}'));

@@ -41,7 +41,8 @@ export async function showJob<T>(client: ApiClient, kind: string, io: CommandIo,
 /** Creates the error for a job that did not succeed; `undefined` for one that did, or that waits. */
 export function failureOf({ id, state, error }: Document): CommandError | undefined {
   if (state === 'succeeded' || state === 'waiting') return undefined;
-  if (state === 'partly') return new CommandError(`job ${String(id)} is done in part: see its report`, { exitCode: 3 });
+  if (state === 'partly')
+    return new CommandError(`job ${String(id)} was only partly done: see its report`, { exitCode: 3 });
   const reason = typeof error === 'string' ? `: ${error}` : '';
   return new CommandError(`job ${String(id)} ${state === 'cancelled' ? 'was cancelled' : 'failed'}${reason}`);
 }

@@ -56,7 +56,7 @@ export class Output {
     if (!this.#isJson) this.#io.stdout.write('\n');
   }
 
-  /** Prints what a command is about to do, to stderr: stdout is for its result. */
+  /** Prints what a command is about to do to stderr, because stdout is for its result. */
   preview(title: string, document: Document, columns: readonly Column[]): void {
     this.#io.stderr.write(`${title}\n`);
     this.#writeDocument(this.#io.stderr, document, columns);

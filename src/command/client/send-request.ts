@@ -121,7 +121,7 @@ function describeProblem({ path, problem }: ShownProblem): string {
 function readErrors(body: string): readonly ApiError[] {
   try {
     const { errors } = JSON.parse(body) as { readonly errors?: unknown };
-    // An answer of another form comes from something else than a registry.
+    // An answer of another form does not come from a registry.
     return Array.isArray(errors) ? errors.filter(isApiError) : [];
   } catch {
     return [];

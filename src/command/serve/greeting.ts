@@ -10,8 +10,11 @@ export interface Started {
   readonly port?: number | undefined;
   /** The path of the Unix socket. */
   readonly socket?: string | undefined;
+  /** The port or the path of the socket of the listener for metrics, and its host. */
+  readonly metrics?: { readonly host: string; readonly port: number } | { readonly socket: string } | undefined;
   /** Whether only this machine can reach it. */
   readonly onLoopback: boolean;
+  /** Where the data is, for people. */
   readonly storage: string;
   /** Whether it serves the web UI. */
   readonly ui: boolean;
@@ -37,11 +40,18 @@ export function formatGreeting(started: Started): string {
     `  data:   ${started.storage}`,
     `  access: ${accessModes[started.access]}`,
     ...(started.ui && port !== undefined ? [`  web UI: ${scheme}://${clientAddress(started)}/ui/`] : []),
+    ...formatMetrics(started),
     '',
     ...(port === undefined ? formatSocketCommands(socket) : formatCommands(started, origin)),
     ...(started.secure || port === undefined ? [] : formatPlainHttp(started)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function formatMetrics({ metrics }: Started): string[] {
+  if (metrics === undefined) return [];
+  if ('socket' in metrics) return [`  metrics: /metrics on unix:${metrics.socket}`];
+  return [`  metrics: http://${bracket(metrics.host)}:${metrics.port}/metrics`];
 }
 
 /** Registry clients cannot use a socket: they need a proxy. */

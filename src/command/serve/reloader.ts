@@ -12,9 +12,10 @@ import { messagesOf } from '../../util/plain-log.js';
 import type { LogLevel, ServerSection } from '../config-file.js';
 import { examineConfig, locateProblems, type ConfigProblem } from './examine-config.js';
 import type { Environment, ServeFlags, ServeSettings } from './serve-settings.js';
-import type { LiveServerOptions } from './listener.js';
+import type { LiveServerOptions } from './listeners/listener.js';
 import type { RegistryServer } from './server.js';
-import { explainDataFolderError } from './start-error.js';
+import { folderOf } from './storage-settings.js';
+import { explainStorageError } from './start-error.js';
 import type { StartParts } from './start-parts.js';
 
 /** What a reload does with a change of each option of the `server` section. */
@@ -25,7 +26,8 @@ export const serverReloading: Readonly<
   'server.port': 'restart',
   'server.socket': 'restart',
   'server.socketMode': 'restart',
-  // From http to https or back. A certificate, also one whose file has other bytes, is live.
+  'server.metrics': 'restart',
+  // From http to https or back. A change of the certificate, even of only the bytes of its file, is live.
   'server.tls': 'restart',
   'server.tls.cert': 'live',
   'server.tls.key': 'live',
@@ -79,7 +81,7 @@ export class Reloader {
       try {
         return await this.#reload();
       } catch (cause) {
-        const error = explain(cause, this.#current.settings.storage);
+        const error = explain(cause, folderOf(this.#current.settings.storage));
         const { message, detail } = error instanceof RegistryError ? error : { message: messagesOf(error), detail: [] };
         this.#parts.logger.error({ reason: message, problems: detail }, 'configuration not reloaded');
         throw error;
@@ -131,16 +133,16 @@ function refusedFor(problems: readonly ConfigProblem[]): RegistryError {
 }
 
 /** Returns the error for the log and the API. Errors that are not about the configuration stay as they are. */
-function explain(cause: unknown, storage: string): unknown {
+function explain(cause: unknown, folder: string | undefined): unknown {
   if (cause instanceof RegistryError) return cause;
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code !== 'STORED_TYPE_DIFFERS' && code !== 'HTPASSWD_INVALID') return cause;
-  return refusedFor([{ path: '', problem: explainDataFolderError(cause, storage).message }]);
+  return refusedFor([{ path: '', problem: explainStorageError(cause, folder).message }]);
 }
 
 /** Returns the effective options of the `server` section. Hashes replace the certificate and the key. */
 function describeServer({ settings, parts: { tls } }: Configured): object {
-  const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui } = settings;
+  const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui, metrics } = settings;
   const { path: socket, mode: socketMode } = settings.socket ?? {};
   const hashes = tls && { cert: hash(tls.cert), key: hash(tls.key) };
   return {
@@ -148,6 +150,7 @@ function describeServer({ settings, parts: { tls } }: Configured): object {
     port,
     socket,
     socketMode,
+    metrics,
     tls: hashes,
     logLevel,
     logFormat,

@@ -11,7 +11,9 @@ import { OptionsError, resolveOptions } from '../../options/resolve-options.js';
 import type { RegistryOptions } from '../../options/generated/registry-options.js';
 import { optionsSchema } from '../../options/options-schema.js';
 import { describeUnknown, type Problem } from '../../protocol/settings/option-schema.js';
-import type { SocketAddress } from './unix-socket.js';
+import { configuredStorage, resolveStorage, type StorageSettings } from './storage-settings.js';
+import type { MetricsPlace } from './listeners/metrics-app.js';
+import type { SocketAddress } from './listeners/unix-socket.js';
 
 /** The flags of `artifactapi serve` that were given. */
 export interface ServeFlags {
@@ -28,7 +30,9 @@ export interface ServeFlags {
   readonly logFormat?: LogFormat;
 }
 
-/** The settings of `artifactapi serve`. Flags override the config file, which overrides defaults. Paths are absolute. */
+/**
+ * The settings of `artifactapi serve`. Flags override the config file, which overrides defaults. Paths are absolute.
+ */
 export interface ServeSettings {
   readonly host: string;
   readonly port: number;
@@ -36,6 +40,8 @@ export interface ServeSettings {
   readonly socket?: SocketAddress;
   /** Whether to listen on the host and the port. */
   readonly hasPort: boolean;
+  /** A second address for metrics and probes. Absent: none. */
+  readonly metrics?: MetricsPlace;
   readonly logLevel: LogLevel;
   /** Absent: readable on a terminal, JSON elsewhere. */
   readonly logFormat?: LogFormat;
@@ -48,8 +54,7 @@ export interface ServeSettings {
   /** Whether to serve the web UI. */
   readonly ui: boolean;
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** The data folder. */
-  readonly storage: string;
+  readonly storage: StorageSettings;
   /** Absent if not configured: it then depends on the address. */
   readonly access?: NonNullable<RegistryOptions['access']>;
   readonly registry: Omit<RegistryOptions, 'storage' | 'access' | 'logger'>;
@@ -102,11 +107,20 @@ export function checkServeSettings(
   const section = checkServerSection(server);
   const registry = checkRegistry(options);
   const tls = tlsOf(flags, section.value, file?.path);
-  const found = withoutConsequences(problems, [...section.problems, ...registry.problems, ...tls.problems]);
+  const places = placesOf(flags, section.value, file?.path);
+  const clashes = findClashes(places, registry.value.rest);
+  const storage = resolveStorage(registry.value.storage, flags.data, (path) => fromFile(file?.path, path));
+  const found = withoutConsequences(problems, [
+    ...section.problems,
+    ...registry.problems,
+    ...storage.problems,
+    ...tls.problems,
+    ...clashes,
+  ]);
   const logFormat = flags.logFormat ?? section.value.logFormat;
   const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
   const value: ServeSettings = {
-    ...placesOf(flags, section.value, file?.path),
+    ...places,
     logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
     ...(logFormat === undefined ? {} : { logFormat }),
     stopSeconds: section.value.stopSeconds,
@@ -114,7 +128,7 @@ export function checkServeSettings(
     ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),
     ui: section.value.ui,
     ...(tls.value === undefined ? {} : { tls: tls.value }),
-    storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
+    storage: storage.value,
     ...(access === undefined ? {} : { access }),
     registry: {
       ...withPathsOf(file?.path, registry.value.rest),
@@ -124,24 +138,53 @@ export function checkServeSettings(
   return { value, problems: found };
 }
 
+type Places = Pick<ServeSettings, 'host' | 'port' | 'socket' | 'hasPort' | 'metrics'>;
+
 /** Returns where to listen. A socket replaces the default port. */
 function placesOf(
   flags: ServeFlags,
-  { host, port, socket, socketMode }: ServerSection,
+  { host, port, socket, socketMode, metrics }: ServerSection,
   file: string | undefined,
-): Pick<ServeSettings, 'host' | 'port' | 'socket' | 'hasPort'> {
+): Places {
   const path = flags.socket === undefined ? socket && fromFile(file, socket) : resolve(flags.socket);
   const hasPort = path === undefined || [flags.host, flags.port, host, port].some((value) => value !== undefined);
+  const mode = Number.parseInt(socketMode, 8);
   return {
     host: flags.host ?? host ?? '127.0.0.1',
     port: flags.port ?? port ?? 5000,
     hasPort,
-    ...(path === undefined ? {} : { socket: { path, mode: Number.parseInt(socketMode, 8) } }),
+    ...(path === undefined ? {} : { socket: { path, mode } }),
+    ...(metrics === undefined ? {} : { metrics: metricsPlaceOf(metrics, mode, file) }),
   };
 }
 
+function metricsPlaceOf(
+  { host = '127.0.0.1', port = 0, socket }: NonNullable<ServerSection['metrics']>,
+  mode: number,
+  file: string | undefined,
+): MetricsPlace {
+  return socket === undefined ? { host, port } : { socket: { path: fromFile(file, socket), mode } };
+}
+
+/** Returns why `server.metrics` cannot be served besides the rest. Other addresses that clash are found when listening. */
+function findClashes({ host, port, hasPort, socket, metrics }: Places, registry: ServeSettings['registry']): Problem[] {
+  if (metrics === undefined) return [];
+  const problems: Problem[] = [];
+  if (registry.metrics === false) {
+    problems.push({ path: 'server.metrics', problem: 'requires metrics: remove "metrics: false"' });
+  }
+  if ('socket' in metrics) {
+    if (metrics.socket.path === socket?.path) {
+      problems.push({ path: 'server.metrics.socket', problem: 'must differ from the socket of the registry' });
+    }
+  } else if (hasPort && port !== 0 && metrics.port === port && metrics.host === host) {
+    problems.push({ path: 'server.metrics.port', problem: 'must differ from the port of the registry' });
+  }
+  return problems;
+}
+
 interface RegistrySection {
-  readonly storage: string;
+  readonly storage: StorageSettings;
   readonly access?: NonNullable<RegistryOptions['access']>;
   readonly rest: ServeSettings['registry'];
 }
@@ -150,14 +193,14 @@ interface RegistrySection {
 function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<RegistrySection> {
   const problems: Problem[] = [];
   // Only code can set these: other stores, a logger and hooks.
-  const { storage = './data', logger, hooks, ...rest } = options;
+  const { storage: given, logger, hooks, ...rest } = options;
   for (const [path, value] of Object.entries({ logger, hooks }))
     if (value !== undefined) problems.push({ path, problem: 'cannot be set in a config file, only in code' });
-  const folder = typeof storage === 'string' ? storage : './data';
-  if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
+  const storage = configuredStorage(given);
+  problems.push(...storage.problems);
   const registry: unknown = {
     ...rest,
-    storage: folder,
+    storage: storage.value,
     repositories: rest['repositories'] ?? [{ name: 'local', type: 'local' }],
   };
   // resolveOptions checks whether these really are options.
@@ -167,13 +210,15 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
   } catch (error) {
     if (!(error instanceof OptionsError)) throw error;
     problems.push(...error.problems.map((problem) => (Object.hasOwn(rest, problem.path) ? inFile(problem) : problem)));
-    return { value: divide(folder, withoutBroken(candidate, error.problems)), problems };
+    return { value: divide(withoutBroken(candidate, error.problems)), problems };
   }
-  return { value: divide(folder, candidate), problems };
+  return { value: divide(candidate), problems };
 }
 
-function divide(folder: string, { storage: _storage, access, ...rest }: RegistryOptions): RegistrySection {
-  return { storage: folder, ...(access === undefined ? {} : { access }), rest };
+function divide({ storage, access, ...rest }: RegistryOptions): RegistrySection {
+  // Without defaults: `createRegistry` fills them in.
+  const settings = storage as StorageSettings;
+  return { storage: settings, ...(access === undefined ? {} : { access }), rest };
 }
 
 /** Returns the options without a problem. Of `access`, it keeps the htpasswd file, which can be checked anyway. */
@@ -186,7 +231,8 @@ function withoutBroken(options: RegistryOptions, problems: readonly Problem[]): 
       : undefined;
   const kept = Object.entries(options).filter(([name]) => !broken.has(name));
   const salvaged = broken.has('access') && typeof htpasswd === 'string' ? { access: { htpasswd } } : {};
-  return { storage: options.storage, ...Object.fromEntries(kept), ...salvaged };
+  // `storage` may be broken itself.
+  return { storage: './data', ...Object.fromEntries(kept), ...salvaged };
 }
 
 /** An unknown option may be a misspelled `server`, which the options do not have. */
@@ -200,15 +246,18 @@ function withFileOf(file: string | undefined, access: RegistrySection['access'])
   return { ...access, htpasswd: fromFile(file, access.htpasswd) };
 }
 
-/** Resolves the paths of files that the registry writes besides its data folder. */
+/** Resolves the paths of files that the registry writes or reads besides its data folder. */
 function withPathsOf(
   file: string | undefined,
-  { audit, backups, ...rest }: RegistrySection['rest'],
+  { audit, backups, imports, ...rest }: RegistrySection['rest'],
 ): RegistrySection['rest'] {
   return {
     ...rest,
     ...(audit === undefined ? {} : { audit: { ...audit, file: fromFile(file, audit.file) } }),
     ...(backups?.folder === undefined ? {} : { backups: { ...backups, folder: fromFile(file, backups.folder) } }),
+    ...(imports?.folders === undefined
+      ? {}
+      : { imports: { ...imports, folders: imports.folders.map((folder) => fromFile(file, folder)) } }),
   };
 }
 

@@ -1,8 +1,11 @@
 import type { Logger } from '../../ports/runtime.js';
 import type { RegistryServer } from './server.js';
 
-/** `npm start` forwards a signal that the terminal has already sent to this process. Within this time, it counts as the same. */
-const sameSignalMs = 100;
+/**
+ * `npm start` forwards a signal that the terminal has already sent to this process. Within this time, it counts as the
+ * same. On a busy machine, npm may be slow to forward it.
+ */
+const sameSignalMs = 500;
 
 /**
  * Stops the server on a signal. The first signal lets requests in flight complete; a second one ends the process at once.
@@ -45,8 +48,8 @@ export function handleSignals(
 }
 
 /**
- * Catches SIGHUP, except on Windows, where it means that the console was closed. Returns a function to call when the server
- * runs: it takes the reload. A SIGHUP from before causes a reload then.
+ * Catches SIGHUP, except on Windows, where it means that the console was closed. Returns a function that takes the
+ * reload, to be called when the server runs. A SIGHUP that arrived earlier then causes a reload.
  */
 export function catchHangUp(): (reload: () => void) => void {
   if (stopSignals(process.platform).includes('SIGHUP')) return () => undefined;

@@ -3,20 +3,18 @@
  * it.
  */
 
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import connect from 'connect';
 import { guardHeaders } from '../../http/answer-headers.js';
-import { shownUrl } from '../../http/clients/shown-url.js';
 import type { Registry } from '../../index.js';
+import type { Metrics } from '../../ports/operations/metrics.js';
 import type { Logger, ReportRefusal, RequestEvent } from '../../ports/runtime.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
-import { encodeError, RegistryError } from '../../protocol/errors.js';
-import { encodeHealth } from '../../protocol/tables/encoding.js';
 import { Closers } from '../../util/closers.js';
-import { answer, Listener, type ListenerOptions, type LiveServerOptions } from './listener.js';
-import { removeStaleSocket, type SocketAddress } from './unix-socket.js';
+import { answer, answerFailure, Listener, type ListenerOptions, type LiveServerOptions } from './listeners/listener.js';
+import { answerAlive, answerReadiness, createMetricsApp, type MetricsPlace } from './listeners/metrics-app.js';
+import { removeStaleSocket, type SocketAddress } from './listeners/unix-socket.js';
 
 /** How often refused connections are logged, at most. */
 const refusalLogSeconds = 60;
@@ -41,11 +39,20 @@ export interface RegistryServer {
    */
   listenOnSocket(socket: SocketAddress): Promise<void>;
   /**
+   * Serves `/metrics`, `/healthz` and `/readyz` without a login on a listener of their own, in plain http. Returns the address
+   * of a port. Call it at most once.
+   * @throws StartError if the path of a socket is in use; the error of `net.Server`.
+   */
+  listenForMetrics(place: MetricsPlace, metrics: () => Promise<Metrics>): Promise<AddressInfo | undefined>;
+  /**
    * Stops accepting connections, gives requests in flight `graceSeconds` to complete, destroys the remaining connections and
    * closes the registry. Bytes of unfinished uploads are kept.
    */
   stop(graceSeconds: number): Promise<void>;
-  /** Applies other options. Open connections keep their certificate. @throws Error if the certificate cannot be used. */
+  /**
+   * Applies other options. Open connections keep their certificate.
+   * @throws Error if the certificate cannot be used.
+   */
   update(options: LiveServerOptions): void;
   /** The number of requests whose answer is not complete. */
   readonly requestsInFlight: number;
@@ -69,20 +76,20 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   logRequests(options);
   return {
     update(next) {
-      tcp.update(next);
-      unix.update({ ...next, tls: undefined });
+      for (const listener of listeners) listener.update(next);
       logRequests(next);
       live = next;
     },
     // A string only for a pipe or a Unix socket.
     listen: async (port, host) => (await tcp.listen({ port, host })) as AddressInfo,
-    async listenOnSocket({ path, mode }) {
-      await removeStaleSocket(path);
-      // The mode applies from the moment that the socket exists: nobody else can connect before.
-      const umask = process.umask(0o777 & ~mode);
-      const listening = unix.listen({ path });
-      process.umask(umask);
-      await listening;
+    listenOnSocket: (socket) => listenOn(unix, socket),
+    async listenForMetrics(place, metrics) {
+      const app = createMetricsApp({ registry, metrics, log });
+      const forMetrics = new Listener(app, { ...options, ...live, tls: undefined, onRefused });
+      listeners.push(forMetrics);
+      if (!('socket' in place)) return (await forMetrics.listen(place)) as AddressInfo;
+      await listenOn(forMetrics, place.socket);
+      return undefined;
     },
     async stop(graceSeconds) {
       const closers = new Closers();
@@ -91,9 +98,18 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
       await closers.close();
     },
     get requestsInFlight() {
-      return tcp.requestsInFlight + unix.requestsInFlight;
+      return listeners.reduce((sum, { requestsInFlight }) => sum + requestsInFlight, 0);
     },
   };
+}
+
+async function listenOn(listener: Listener, { path, mode }: SocketAddress): Promise<void> {
+  await removeStaleSocket(path);
+  // The mode applies from the moment that the socket exists, so no one else can connect earlier.
+  const umask = process.umask(0o777 & ~mode);
+  const listening = listener.listen({ path });
+  process.umask(umask);
+  await listening;
 }
 
 function createApp(registry: Registry, log: Logger, hasUi: () => boolean): connect.Server {
@@ -101,25 +117,17 @@ function createApp(registry: Registry, log: Logger, hasUi: () => boolean): conne
   app.use(registry.middleware);
   app.use(registry.management);
   app.use((req, res, next) => (hasUi() ? serveUi(registry, req, res, next) : next()));
-  app.use('/healthz', (_req, res) => answer(res, 200, { status: 'ok' }));
-  app.use('/readyz', (_req, res, next) => {
-    // connect ignores promises, so an unhandled rejection here would end the process.
-    registry
-      .health()
-      .then((report) => answer(res, report.status === 'ok' ? 200 : 503, encodeHealth(report)))
-      .catch(next);
-  });
+  app.use('/healthz', (_req, res) => answerAlive(res));
+  // connect ignores promises, so an unhandled rejection here would end the process.
+  app.use('/readyz', (_req, res, next) => void answerReadiness(res, registry).catch(next));
   app.use((_req, res) => {
     const places = 'the registry is at /v2/, its management API at /api/v1/repositories';
     const message = `not found: ${places}${hasUi() ? ', the web UI at /ui/' : ''}`;
     answer(res, 404, { errors: [{ code: 'NOT_FOUND', message }] });
   });
   // Replaces connect's error page, which shows the stack. The four parameters make it an error handler.
-  app.use((error: unknown, req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
-    const requestId = randomUUID();
-    log.error({ err: error, id: requestId, method: req.method, url: shownUrl(req.url ?? '') }, 'request failed');
-    if (res.headersSent) res.destroy();
-    else answer(res, 500, encodeError(new RegistryError('UNKNOWN', { detail: { requestId } })), requestId);
+  app.use((error: unknown, _req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
+    answerFailure(log, res, error);
   });
   return app;
 }
@@ -132,7 +140,9 @@ function serveUi(registry: Registry, req: IncomingMessage, res: ServerResponse, 
   res.end();
 }
 
-/** Returns a function that reports each refused connection, and logs each reason at most once a minute, with a count. */
+/**
+ * Returns a function that reports each refused connection, and logs each reason at most once a minute, with a count.
+ */
 function logRefusals({ reportRefusal, log }: ServerOptions, live: () => LiveServerOptions): ReportRefusal {
   const counts = new Map<RefusalReason, number>();
   return (reason, address) => {

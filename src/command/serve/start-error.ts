@@ -22,8 +22,20 @@ export function explainSocketError(cause: unknown, path: string): StartError {
   return new StartError(`cannot listen on the socket "${path}": ${reason}`, cause);
 }
 
+/** A host and a port, and the flags or options that set them. */
+export interface ListenPlace {
+  readonly host: string;
+  readonly port: number;
+  /** @default { host: '--host', port: '--port' } */
+  readonly setBy?: { readonly host: string; readonly port: string };
+}
+
 /** Explains why the server cannot listen. */
-export function explainListenError(cause: unknown, host: string, port: number, platform: NodeJS.Platform): StartError {
+export function explainListenError(
+  cause: unknown,
+  { host, port, setBy = { host: '--host', port: '--port' } }: ListenPlace,
+  platform: NodeJS.Platform,
+): StartError {
   const explain = (text: string): StartError => new StartError(text, cause);
   switch (codeOf(cause)) {
     case 'EADDRINUSE': {
@@ -32,31 +44,33 @@ export function explainListenError(cause: unknown, host: string, port: number, p
           ? ' On macOS, AirPlay Receiver uses it: see System Settings > General > AirDrop & Handoff.'
           : '';
       return explain(
-        `port ${port} of ${host} is in use: choose another with --port, or 0 for any free port.${airPlay}`,
+        `port ${port} of ${host} is in use: choose another with ${setBy.port}, or 0 for any free port.${airPlay}`,
       );
     }
     case 'EACCES':
       if (platform === 'win32') {
         const ranges = 'netsh interface ipv4 show excludedportrange protocol=tcp';
         return explain(
-          `Windows has reserved port ${port} (${ranges}): choose another with --port, or 0 for any free port`,
+          `Windows has reserved port ${port} (${ranges}): choose another with ${setBy.port}, or 0 for any free port`,
         );
       }
-      return explain(`this user may not listen on port ${port}: choose a port above 1023 with --port`);
+      return explain(`this user may not listen on port ${port}: choose a port above 1023 with ${setBy.port}`);
     case 'EADDRNOTAVAIL':
       return explain(
-        `"${host}" is not an address of this machine: choose one with --host, or 0.0.0.0 for all addresses`,
+        `"${host}" is not an address of this machine: choose one with ${setBy.host}, or 0.0.0.0 for all addresses`,
       );
     default:
       return explain(`cannot listen on ${host}, port ${port}: ${messagesOf(cause)}`);
   }
 }
 
-/** Explains why the data folder cannot be opened. */
-export function explainDataFolderError(cause: unknown, folder: string): StartError {
-  if (cause instanceof StoredTypeError || ['HTPASSWD_INVALID', 'AUDIT_FILE_UNUSABLE'].includes(String(codeOf(cause)))) {
+/** Explains why the stores cannot be opened. @param folder the data folder, or `undefined` for an index in a database. */
+export function explainStorageError(cause: unknown, folder: string | undefined): StartError {
+  const others = ['HTPASSWD_INVALID', 'AUDIT_FILE_UNUSABLE', 'WRONG_BUCKET', 'SCHEMA_UNSUITABLE'];
+  if (cause instanceof StoredTypeError || others.includes(String(codeOf(cause)))) {
     return new StartError(messagesOf(cause), cause);
   }
+  if (folder === undefined) return new StartError(`the registry cannot be opened: ${messagesOf(cause)}`, cause);
   const explain = (text: string): StartError => new StartError(`the data folder "${folder}" ${text}`, cause);
   switch (codeOf(cause)) {
     case 'EACCES':

@@ -8,14 +8,15 @@ import { checkFolderStores } from '../../storage/folder-check.js';
 import type { ServeSettings } from './serve-settings.js';
 import type { ServerOptions } from './server.js';
 import {
-  explainDataFolderError,
+  explainStorageError,
   explainHostError,
   explainTlsError,
   explainUnguarded,
   type StartError,
   toStartError,
 } from './start-error.js';
-import { checkSocketPath } from './unix-socket.js';
+import { folderOf } from './storage-settings.js';
+import { checkSocketPath } from './listeners/unix-socket.js';
 
 /** What a server needs besides its settings. */
 export interface StartParts {
@@ -47,6 +48,7 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
   const attempt = async <T>(path: string, work: Promise<T>, explain: (cause: unknown) => StartError) =>
     work.catch((cause: unknown) => void problems.push({ path, error: explain(cause) }));
   const { host, storage } = settings;
+  const explain = (cause: unknown): StartError => explainStorageError(cause, folderOf(storage));
   const { hasPort, socket } = settings;
   const onLoopback = hasPort
     ? await attempt('server.host', isLoopback(host), (cause) => explainHostError(cause, host))
@@ -54,6 +56,7 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
   if (socket !== undefined) {
     await attempt('server.socket', checkSocketPath(socket.path, process.platform), (cause) => toStartError(cause));
   }
+  await examineMetrics(settings.metrics, attempt);
   const access = onLoopback === undefined ? settings.access : accessOf(settings, onLoopback);
   if (access === undefined && onLoopback !== undefined) {
     problems.push({
@@ -62,16 +65,31 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
     });
   }
   const tls = await readTls(settings.tls, attempt);
-  await attempt('access.htpasswd', readHtpasswd(settings.access), (cause) => explainDataFolderError(cause, storage));
+  await attempt('access.htpasswd', readHtpasswd(settings.access), explain);
   const { audit } = settings.registry;
-  const explainAudit = (cause: unknown): StartError => explainDataFolderError(cause, storage);
-  if (audit !== undefined) await attempt('audit.file', checkAuditFile(audit.file), explainAudit);
-  await attempt('storage', checkFolderStores(storage), (cause) => explainDataFolderError(cause, storage));
+  if (audit !== undefined) await attempt('audit.file', checkAuditFile(audit.file), explain);
+  await attempt('storage', checkStorage(storage), explain);
   const isComplete = problems.length === 0 && access !== undefined && onLoopback !== undefined;
   return { parts: isComplete ? { access, onLoopback, tls } : undefined, problems };
 }
 
+/** An index in a database has no folder: it is first contacted by the start. */
+async function checkStorage(storage: ServeSettings['storage']): Promise<void> {
+  const folder = folderOf(storage);
+  if (folder !== undefined) await checkFolderStores(folder, typeof storage === 'string' ? 'folder' : 'bucket');
+}
+
 type Attempt = <T>(path: string, work: Promise<T>, explain: (cause: unknown) => StartError) => Promise<T | void>;
+
+async function examineMetrics(place: ServeSettings['metrics'], attempt: Attempt): Promise<void> {
+  if (place === undefined) return;
+  if ('socket' in place) {
+    const { path } = place.socket;
+    await attempt('server.metrics.socket', checkSocketPath(path, process.platform), (cause) => toStartError(cause));
+  } else {
+    await attempt('server.metrics.host', lookup(place.host), (cause) => explainHostError(cause, place.host));
+  }
+}
 
 /** A trusted proxy lets other machines reach a registry on loopback. */
 function accessOf({ access, registry }: ServeSettings, onLoopback: boolean): ServeSettings['access'] {

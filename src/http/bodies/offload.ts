@@ -55,12 +55,17 @@ function isProxy(req: IncomingMessage, trusted: TrustedProxies): boolean {
   return req.headers['x-forwarded-for'] !== undefined && trusted.sent(req);
 }
 
+/** Returns whether a request has no conditions, which another server would evaluate in another way. */
+export function isUnconditional({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  return conditions.every((name) => headers[name] === undefined);
+}
+
 /**
  * Returns whether a proxy would send the same response. If the registry ignores a range, such as of an empty blob, a proxy
  * may refuse it.
  */
 function isPlain({ headers }: IncomingMessage, { status }: Reply): boolean {
-  if (conditions.some((name) => headers[name] !== undefined)) return false;
+  if (!isUnconditional({ headers })) return false;
   return headers.range === undefined || (status === 206 && plainRange.test(headers.range));
 }
 

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { ClientInfo } from '../../ports/access.js';
+import type { ClientInfo } from '../../ports/access/access.js';
 import { normalizeAddress } from '../../util/addresses.js';
 import { createTrustedProxies } from './trusted-proxies.js';
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ClientInfo, Principal } from '../../ports/access.js';
+import type { ClientInfo, Principal } from '../../ports/access/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Endpoint } from '../../protocol/tables/route-table.js';
 
@@ -83,6 +83,17 @@ export function refuseForeignOrigins(
 export function refuseForeignLogin({ headers }: IncomingMessage, client: ClientInfo): void {
   if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
   requireOwnOrigin(headers, client);
+}
+
+/**
+ * Refuses an answer of a login provider that the browser did not open as a page. A page of another origin could otherwise
+ * embed refused logins, which slow down everyone at the address of its visitors.
+ * @throws RegistryError DENIED
+ */
+export function refuseEmbedded({ headers }: IncomingMessage): void {
+  const { 'sec-fetch-mode': mode = 'navigate', 'sec-fetch-dest': destination = 'document' } = headers;
+  if (mode === 'navigate' && destination === 'document') return;
+  throw new RegistryError('DENIED', { message: 'this request must be the navigation of a browser to a page' });
 }
 
 function requireOwnOrigin(headers: IncomingMessage['headers'], client: ClientInfo): void {

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { ClientInfo } from '../../ports/access.js';
+import type { ClientInfo } from '../../ports/access/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Endpoint } from '../../protocol/tables/route-table.js';
 import { isOnPrivateSocket } from './private-socket.js';

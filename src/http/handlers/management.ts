@@ -1,45 +1,42 @@
-import type { AccessControl } from '../../ports/access.js';
+/**
+ * One handler per operation, in one folder per subject: it reads what the request says, calls the domain, and returns a
+ * `Reply`. This file joins the handlers of the management API.
+ */
+import type { AccessControl } from '../../ports/access/access.js';
 import type { Archives } from '../../ports/archives.js';
-import type { Jobs, ReadPlan } from '../../ports/jobs.js';
-import type { Journal } from '../../ports/journal.js';
-import type { Caller, Repository, RepositoryDirectory } from '../../ports/repository.js';
+import type { Jobs, ReadPlan } from '../../ports/operations/jobs.js';
+import type { Journal } from '../../ports/metadata/journal.js';
+import type { Repository, RepositoryDirectory } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
-import type { Syncs } from '../../ports/syncs.js';
-import type { Webhooks } from '../../ports/webhooks.js';
-import type { RepositoryRecord } from '../../ports/metadata.js';
+import type { Syncs } from '../../ports/operations/syncs.js';
+import type { Webhooks } from '../../ports/operations/webhooks.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { encodeExplanation, encodeHealth, encodeStatus } from '../../protocol/tables/encoding.js';
-import {
-  decodeRepository,
-  encodeRepository,
-  type ManagementOp,
-  type ManagementParams,
-} from '../../protocol/tables/management.js';
+import { encodeExplanation, encodeHealth } from '../../protocol/tables/documents/encoding.js';
+import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
 import { parseName, parseReference } from '../../protocol/names.js';
 import type { OptionChange } from '../../protocol/settings/option-changes.js';
 import { BoundedTasks } from '../limits/bounded-tasks.js';
-import { readDocument } from '../bodies/document.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';
-import { createAccessHandlers, type AdministrationParts } from './access.js';
+import { createAccessHandlers, type AdministrationParts } from './access/access.js';
 import { refuseWrites } from '../writer.js';
-import { createListEvents } from './events.js';
-import { createTrashHandlers } from './trash.js';
-import { createGarbageHandlers, type GarbageParts } from './garbage.js';
-import { encodeContent, readDryRun } from './dry-run.js';
-import { createImageHandlers, type ImageParts } from './images.js';
-import { createImageChangeHandlers } from './image-changes.js';
-import { createJobHandlers } from './jobs.js';
-import { createMonitoringHandlers, type MonitoringParts } from './monitoring.js';
-import { getOpenApi } from './openapi.js';
+import { createListEvents } from './operations/events.js';
+import { createTrashHandlers } from './images/trash.js';
+import { createGarbageHandlers, type GarbageParts } from './operations/garbage.js';
+import { createImageHandlers, type ImageParts } from './images/images.js';
+import { createImageChangeHandlers } from './images/image-changes.js';
+import { createJobHandlers } from './operations/jobs.js';
+import { createMonitoringHandlers, type MonitoringParts } from './operations/monitoring.js';
+import { getOpenApi } from './operations/openapi.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
-import { createGetStatus, type StatusParts } from './status.js';
-import { purgeCache } from './purge.js';
-import { measureBody } from './self-test.js';
-import { createSessionHandlers, type RegistryFacts, type SessionParts } from './session.js';
-import { createSyncHandlers } from './syncs.js';
-import { createUpstreamHandlers } from './upstreams.js';
-import { createWebhookHandlers } from './webhooks.js';
+import { createGetStatus, type StatusParts } from './operations/status.js';
+import { purgeCache } from './images/purge.js';
+import { createRepositoryHandlers, findRepository, type RepositoryHandlerParts } from './repositories.js';
+import { measureBody } from './operations/self-test.js';
+import { createSessionHandlers, type RegistryFacts, type SessionParts } from './access/session.js';
+import { createSyncHandlers } from './operations/syncs.js';
+import { createUpstreamHandlers } from './operations/upstreams.js';
+import { createWebhookHandlers } from './operations/webhooks.js';
 
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
@@ -48,7 +45,15 @@ const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
 export interface ManagementParts
-  extends AdministrationParts, GarbageParts, ImageParts, MonitoringParts, ProtectionParts, SessionParts, StatusParts {
+  extends
+    AdministrationParts,
+    GarbageParts,
+    ImageParts,
+    MonitoringParts,
+    ProtectionParts,
+    RepositoryHandlerParts,
+    SessionParts,
+    StatusParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
@@ -56,7 +61,9 @@ export interface ManagementParts
   readonly syncs: Syncs;
   readonly webhooks: Webhooks;
   readonly journal: Journal;
-  /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
+  /**
+   * Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed.
+   */
   loadArchives(): Promise<Archives>;
 }
 
@@ -75,56 +82,29 @@ export function createManagementHandlers(
   parts: () => ManagementParts,
   { health, reload, facts }: ManagementActions,
 ): Handlers {
-  const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
-    const found = parts().directory.get(name);
-    if (found !== undefined) return found;
-    throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
-  };
+  const find = (name: string) => findRepository(parts().directory, name);
   const imports = new BoundedTasks(maxImports, 'imports');
   const exports = new BoundedTasks(maxExports, 'exports');
   return {
     'status.get': createGetStatus(parts),
     'health.get': async () => replyHealth(await health()),
     'openapi.get': getOpenApi,
-    'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
-    'repository.create': async ({ caller, req, body, prefix }) => {
-      const record = await parts().directory.create(decodeRepository(await readDocument({ req, body })), caller.actor);
-      return jsonReply(201, encodeRepository(record), {
-        Location: `${prefix}/api/v1/repositories/${record.config.name}`,
-      });
-    },
-    'repository.get': async ({ caller, params }) => {
-      const { record, repository } = find(params.repository);
-      const shown = encodeRepository(record);
-      const at = { repository: params.repository };
-      if (!(await parts().access.permits(caller.principal, 'admin', { at })))
-        return jsonReply(200, withoutSettings(shown));
-      const status = await repository.status?.();
-      return jsonReply(200, status === undefined ? shown : { ...shown, status: encodeStatus(status) });
-    },
-    'repository.replace': async ({ caller, req, body, params }) => {
-      const before = parts().directory.get(params.repository)?.record.config;
-      const config = decodeRepository(await readDocument({ req, body }), { name: params.repository, before });
-      return jsonReply(200, encodeRepository(await parts().directory.replace(config, caller.actor)));
-    },
-    'repository.delete': async ({ caller, params, query }) => {
-      if (readDryRun(query))
-        return jsonReply(200, encodeContent(await parts().directory.previewDelete(params.repository)));
-      await parts().directory.delete(params.repository, caller.actor);
-      return { status: 204 };
-    },
+    ...createRepositoryHandlers(parts),
     'archive.import': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
       await requireSomePush(parts(), exchange);
       if (repository.writer === undefined) refuseWrites(repository, []);
-      const [archives, { receiveArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      const [archives, { receiveArchive }] = await Promise.all([
+        parts().loadArchives(),
+        import('./images/archives.js'),
+      ]);
       return imports.run(exchange.client.address, () => receiveArchive(repository, archives, exchange));
     },
-    // Counts as an import: it takes as much of the connection.
+    // Counts as an import, because it occupies the connection just as much.
     'selftest.body': (exchange) => imports.run(exchange.client.address, () => measureBody(exchange)),
     'archive.export': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
-      const [archives, { sendArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      const [archives, { sendArchive }] = await Promise.all([parts().loadArchives(), import('./images/archives.js')]);
       return sendArchive(repository, archives, exchange, exports);
     },
     'cache.purge': async ({ params, query }) => {
@@ -184,23 +164,6 @@ async function requireSomePush(
 ): Promise<void> {
   if (await access.mayKnow(principal, repository, 'push')) return;
   throw access.refusal(principal, { access: 'push', client, requiredGrants: [] });
-}
-
-/** Lists repositories: completely for their administrators, with few fields for those who may pull from them. */
-async function listShown({ directory, access }: ManagementParts, { principal }: Caller): Promise<readonly object[]> {
-  const shown: object[] = [];
-  for (const { record } of directory.list()) {
-    const { name } = record.config;
-    const whole = encodeRepository(record);
-    if (await access.permits(principal, 'admin', { at: { repository: name } })) shown.push(whole);
-    else if (await access.mayKnow(principal, name)) shown.push(withoutSettings(whole));
-  }
-  return shown;
-}
-
-/** Returns what those may know of a repository who do not administer it. */
-function withoutSettings({ name, package_type, repo_type, description }: Record<string, unknown>): object {
-  return { name, package_type, repo_type, description };
 }
 
 /** Answers a health check. Failures were logged when they happened. */

@@ -1,10 +1,10 @@
-import type { QuotaAdministration } from '../../ports/quotas.js';
+import type { QuotaAdministration } from '../../ports/metadata/quotas.js';
 import type { RepositoryDirectory } from '../../ports/repository.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { parseTag } from '../../protocol/names.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
-import { decodeQuotas, encodeQuotas } from '../../protocol/tables/quota-documents.js';
+import { decodeQuotas, encodeQuotas } from '../../protocol/tables/documents/quota-documents.js';
 import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';

@@ -4,7 +4,7 @@ import { guardHeaders } from '../answer-headers.js';
 
 /** Ten times the length of a URL with the longest name, a digest and dozens of tags. */
 const maxUrlChars = 8192;
-/** Clients send about a dozen. Beyond its own limit, Node drops headers silently, perhaps one that matters. */
+/** Clients send about a dozen. Beyond its own limit, Node silently drops headers, perhaps an important one. */
 const maxHeaders = 200;
 
 /**
@@ -34,7 +34,9 @@ const parserErrors: Readonly<Record<string, readonly [status: number, message: s
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'the headers took too long to arrive'],
 };
 
-/** Returns the error for a request that Node's parser rejected, or `undefined` if it is not HTTP or the client is gone. */
+/**
+ * Returns the error for a request that Node's parser rejected, or `undefined` if it is not HTTP or the client is gone.
+ */
 export function explainParserError(code = ''): RegistryError | undefined {
   const known = parserErrors[code];
   if (known !== undefined) return malformed(...known);

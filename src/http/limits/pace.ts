@@ -16,9 +16,9 @@ export const defaultPace: PaceLimits = { minBytesPerSecond: 1024, windowMs: 60_0
 const samplesPerWindow = 6;
 
 /**
- * Settles as the task, which answers the request. Rejects with 408 when the request body arrived too slowly over a whole
- * window in which the server was ready for more. The task then continues until the connection closes, and an upload keeps the
- * bytes received so far.
+ * Settles like the task, which answers the request. Rejects with 408 when the request body arrived too slowly over a
+ * whole window in which the server was ready for more. The task then continues until the connection closes, and an
+ * upload keeps the bytes received so far.
  */
 export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: PaceLimits = defaultPace): Promise<T> {
   if (limits.minBytesPerSecond === 0 || req.complete || !announcesBody(req)) return task;
@@ -44,7 +44,7 @@ export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: Pace
 export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow: () => void): void {
   const { socket } = res;
   if (limits.minBytesPerSecond === 0 || socket === null || res.writableFinished) return;
-  // The operating system has all bytes.
+  // The operating system has taken all bytes.
   if (res.writableEnded && socket.writableLength === 0) return;
   const sample = (): Sample => ({
     isDone: res.writableFinished || res.destroyed,

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { anonymous } from '../../util/anonymous.js';
-import type { Principal } from '../../ports/access.js';
+import type { Principal } from '../../ports/access/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { customerOf } from '../../util/addresses.js';
 
@@ -76,7 +76,7 @@ class Allowance {
 
   #fill(bucket: Bucket | undefined, now: number): number {
     if (bucket === undefined) return this.#perMinute;
-    // A clock that was set back adds one token, so it does not lock clients out.
+    // If the clock was set back, one token is added, so that clients are not locked out.
     const added = now < bucket.at ? 1 : ((now - bucket.at) * this.#perMinute) / minuteMs;
     return Math.min(this.#perMinute, bucket.tokens + added);
   }

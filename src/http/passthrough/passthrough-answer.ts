@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Forward } from '../../ports/upstream.js';
 import type { Logger } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -48,7 +48,7 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
   const { req, res, forward, context } = passage;
   const { body, status, hop } = answer;
   const manifest = await readUntypedManifest(answer, forward, context.contentTypes);
-  const headers = cleanAnswerHeaders(body.headers);
+  const headers: OutgoingHttpHeaders = cleanAnswerHeaders(body.headers);
   if (manifest !== undefined) delete headers['content-encoding'];
   // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
   if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
@@ -56,14 +56,10 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
   passage.left.throwIfAborted();
   const isBare = status === 204 || status === 304;
+  if (manifest !== undefined) headers['content-length'] = manifest.bytes.length;
   const type = manifest?.mediaType ?? safeContentType(body.headers['content-type'], context.contentTypes);
-  res.writeHead(status, {
-    ...headers,
-    ...(manifest && { 'content-length': manifest.bytes.length }),
-    ...(isBare ? {} : { 'Content-Type': type }),
-    ...extra,
-    ...commonHeaders(context),
-  });
+  if (!isBare) headers['Content-Type'] = type;
+  res.writeHead(status, Object.assign(headers, extra, commonHeaders(context)));
   if (req.method === 'HEAD' || isBare) {
     res.end();
     // The body of a GET that replaces a HEAD may be of any size.
@@ -86,7 +82,7 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
 function logCut({ req, forward, context }: Passage, error: unknown): void {
   const { message: reason } = verdictOf(error);
   const fields = { id: context.id, url: shownUrl(req.url ?? ''), upstream: forward.url.host, reason };
-  context.log.warn(fields, 'an upstream broke off its answer: the connection to the client was closed');
+  context.log.warn(fields, 'upstream response interrupted: the connection to the client was closed');
 }
 
 /** Answers with an error; one that is not ours means that the upstream failed. */

@@ -55,9 +55,10 @@ export function mapBack(url: URL, { forward, prefix }: BackMap): string | undefi
 export function cleanAnswerHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const cleaned: Record<string, string> = {};
   // The headers that Connection names are for the next hop alone (RFC 9110, 7.6.1).
-  const hopByHop = new Set((headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase()));
-  for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== 'string' || hopByHop.has(name)) continue;
+  const hopByHop = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (typeof value !== 'string' || hopByHop.includes(name)) continue;
     if (answerHeaders.has(name) || answerHeaderFamilies.test(name)) cleaned[name] = value;
   }
   delete cleaned['docker-distribution-api-version'];

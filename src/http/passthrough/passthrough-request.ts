@@ -1,5 +1,6 @@
+import { EventEmitter } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
+import type { Outgoing } from '../../ports/upstream.js';
 import type { Hop } from '../../protocol/upstream/redirects.js';
 import { PendingAnswer } from '../../util/outgoing/pending-answer.js';
 import type { Route } from '../../util/outgoing/routes.js';
@@ -10,18 +11,18 @@ export interface UpstreamRequestOptions {
   readonly route: Route;
   /** The connection of our client. */
   readonly socket: IncomingMessage['socket'];
-  readonly connectTimeoutMs: number;
-  readonly responseTimeoutMs: number;
+  readonly timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>;
 }
 
 /**
  * One request to an upstream. http-proxy takes it for the client's request: it copies the method and headers, pipes it into the
- * request that it makes, and leaves listeners on it. So each attempt gets a new one without a body, with exactly our headers.
+ * request that it makes, and leaves listeners on it. So each attempt gets a new one without a body, with exactly our headers. It
+ * is not a stream: a stream that only ends costs more than the rest of the request.
  *
  * The timeouts are ours: http-proxy's `proxyTimeout` applies to the socket, so it also strikes when a slow client keeps the
  * socket from being read, and its error cannot be told from a reset.
  */
-export class UpstreamRequest extends Readable {
+export class UpstreamRequest extends EventEmitter {
   /** A formality: the path of the route is set on the request itself. */
   readonly url = '/';
   readonly method: Hop['method'];
@@ -39,23 +40,14 @@ export class UpstreamRequest extends Readable {
     this.headers = { ...hop.headers, ...hop.credentials, ...route.headers };
     this.socket = socket;
     this.#path = route.path;
-    this.pending = new PendingAnswer(options, () => this.#abandon());
+    this.pending = new PendingAnswer(options.timeouts, () => void this.#request?.destroy());
   }
 
-  override _read(): void {}
-
-  /** The request has a socket. Nothing has been sent: that waits for the end of this stream. */
-  onSocket(request: ClientRequest): void {
+  /** Ends the request that http-proxy made: there is no body. */
+  pipe(request: ClientRequest): void {
     this.#request = request;
     // http-proxy joins paths and collapses slashes: a signed URL would not survive that.
     request.path = this.#path;
-    this.pending.onSocket(request);
-    this.push(null);
-  }
-
-  #abandon(): void {
-    // Before there is a socket, only http-proxy has the request, and aborts it together with its client's.
-    if (this.#request === undefined) this.emit('aborted');
-    else this.#request.destroy();
+    request.end();
   }
 }

@@ -104,9 +104,9 @@ class HttpProxyPassthrough implements Passthrough {
   /** Returns the answer that redirects lead to. */
   async #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
     const { req, forward, context, left } = passage;
-    const headers = { ...buildRequestHeaders(req), ...forward.headers };
+    const headers = Object.assign(buildRequestHeaders(req), forward.headers);
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
-    const options = { ...forward, signal: left, handOver };
+    const options = { responseTimeoutMs: forward.responseTimeoutMs, signal: left, handOver };
     return forward.exchange(method, async (by, credentials, from) => {
       const hop = from ?? { method: by, url: forward.url, headers, elsewhere: false };
       try {
@@ -122,7 +122,7 @@ class HttpProxyPassthrough implements Passthrough {
   #start({ req, res, forward }: Passage, hop: Hop, isFresh: boolean): PendingAnswer {
     const route = this.#routes.find(hop.url, forward, isFresh);
     this.#proxy ??= createProxy();
-    const request = new UpstreamRequest({ ...forward, hop, route, socket: req.socket });
+    const request = new UpstreamRequest({ hop, route, socket: req.socket, timeouts: forward });
     // `toProxy` alone keeps http-proxy from the deprecated url.parse.
     const options = { target: route.target, agent: route.agent, toProxy: true, prependPath: false };
     try {
@@ -135,7 +135,7 @@ class HttpProxyPassthrough implements Passthrough {
   }
 }
 
-/** Tells whether a client may expect the status: it would take half a blob that it did not ask for to be whole. */
+/** Returns whether a client can expect the status: a client that did not ask for a part would take it for the whole blob. */
 function isExpected({ status, hop: { headers } }: Answer): boolean {
   if (status === 206) return headers['range'] !== undefined;
   if (status === 304) return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
@@ -154,7 +154,7 @@ function createProxy(): HttpProxy {
     if (request instanceof UpstreamRequest) request.pending.fail(error);
   };
   proxy.on('proxyReq', (outgoing, request: unknown) => {
-    if (request instanceof UpstreamRequest) request.onSocket(outgoing);
+    if (request instanceof UpstreamRequest) request.pending.onSocket(outgoing);
   });
   proxy.on('proxyRes', (answer, request: unknown) => {
     if (request instanceof UpstreamRequest) request.pending.onAnswer(answer);

@@ -1,5 +1,5 @@
 /** Counts for Prometheus, without prom-client: a registry that nothing scrapes never loads it. */
-import type { Runtime } from '../../ports/runtime.js';
+import type { RunningRequest, Runtime } from '../../ports/runtime.js';
 import { countEvents, joinCountings, type Counting } from './event-metrics.js';
 import { createRepositoryLabels } from './repository-labels.js';
 import { countRequests } from './request-metrics.js';
@@ -9,8 +9,15 @@ export interface Counts extends Counting {
   readonly repositoryLabel: (name: string) => string;
 }
 
-/** Counts requests and events from now on. */
-export function startCounts(runtime: Pick<Runtime, 'observe' | 'now'>): Counts {
+/**
+ * Counts requests and events from now on.
+ * @param running returns the requests in progress.
+ */
+export function startCounts(
+  runtime: Pick<Runtime, 'observe' | 'now'>,
+  running?: () => Iterable<RunningRequest>,
+): Counts {
   const repositoryLabel = createRepositoryLabels();
-  return { repositoryLabel, ...joinCountings([countRequests(runtime), countEvents(runtime, repositoryLabel)]) };
+  const countings = [countRequests(runtime, running), countEvents(runtime, repositoryLabel)];
+  return { repositoryLabel, ...joinCountings(countings) };
 }

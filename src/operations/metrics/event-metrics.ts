@@ -20,7 +20,7 @@ export function countEvents(runtime: Observed, repositoryLabel: (name: string) =
   ]);
 }
 
-/** Joins metrics to one. */
+/** Combines several metrics. */
 export function joinCountings(countings: readonly Counting[]): Counting {
   return counting(
     countings.flatMap(({ metrics }) => metrics),

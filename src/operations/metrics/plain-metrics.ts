@@ -16,7 +16,7 @@ export interface PlainMetric {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
-  /** Returns the present values, the oldest series first. */
+  /** Returns the current values, the oldest series first. */
   lines(): Line[];
 }
 
@@ -53,8 +53,7 @@ export class PlainCounter<Label extends string> implements PlainMetric {
   }
 
   add(labels: Readonly<Record<Label, string | number>>, by = 1): void {
-    let key = '';
-    for (const name of this.#labelNames) key += `${labels[name]}\n`;
+    const key = keyOf(this.#labelNames, labels);
     const series = this.#series.get(key);
     if (series === undefined) this.#series.set(key, { labels, value: by });
     else series.value += by;
@@ -101,4 +100,43 @@ export class Tally {
       { metricName: `${name}_count`, labels, value: this.#count },
     ];
   }
+}
+
+/** A histogram with labels. */
+export class PlainHistogram<Label extends string> implements PlainMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly type = 'histogram';
+  readonly #bounds: readonly number[];
+  readonly #labelNames: readonly Label[];
+  readonly #series = new Map<string, { readonly labels: Labels; readonly tally: Tally }>();
+
+  /** @param bounds the largest value of each bucket, ascending. */
+  constructor(name: string, help: string, bounds: readonly number[], ...labelNames: readonly Label[]) {
+    this.name = name;
+    this.help = help;
+    this.#bounds = bounds;
+    this.#labelNames = labelNames;
+  }
+
+  /** Returns the series with these labels. It is in each scrape from now on. */
+  series(labels: Readonly<Record<Label, string | number>>): Tally {
+    const key = keyOf(this.#labelNames, labels);
+    let series = this.#series.get(key);
+    if (series === undefined) this.#series.set(key, (series = { labels, tally: new Tally(this.#bounds) }));
+    return series.tally;
+  }
+
+  lines(): Line[] {
+    return [...this.#series.values()].flatMap(({ labels, tally }) => tally.lines(this.name, labels));
+  }
+}
+
+function keyOf<Label extends string>(
+  names: readonly Label[],
+  labels: Readonly<Record<Label, string | number>>,
+): string {
+  let key = '';
+  for (const name of names) key += `${labels[name]}\n`;
+  return key;
 }

@@ -1,9 +1,9 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { Jobs } from '../../ports/jobs.js';
-import type { StatusReader } from '../../ports/status.js';
+import type { Jobs } from '../../ports/operations/jobs.js';
+import type { StatusReader } from '../../ports/operations/status.js';
 import type { Upstream } from '../../ports/upstream.js';
 
-/** What the present values are read from. */
+/** The sources of the current values. */
 export interface PresentSources {
   readonly status: Pick<StatusReader, 'figures' | 'disk'>;
   readonly jobs: Pick<Jobs, 'list'>;
@@ -13,7 +13,7 @@ export interface PresentSources {
   }[];
 }
 
-/** Returns a function that reads the present values into the registry of metrics. Values that are unknown are absent. */
+/** Returns a function that reads the current values into the registry of metrics. Omits unknown values. */
 export function createPresentMetrics(
   registry: Registry,
   { status, jobs, upstreams }: PresentSources,

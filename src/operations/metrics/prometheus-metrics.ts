@@ -1,12 +1,13 @@
 /** The metrics for Prometheus. Loaded by the first scrape, because prom-client takes 40 ms and 3 MB. */
 import { Gauge, Registry, type Metric } from 'prom-client';
-import type { Metrics } from '../../ports/metrics.js';
+import type { Metrics } from '../../ports/operations/metrics.js';
 import { packageVersion } from '../../util/package-version.js';
 import type { Counts } from './counts.js';
 import type { PlainMetric } from './plain-metrics.js';
 import { createPresentMetrics, type PresentSources } from './present-metrics.js';
+import { measureProcess } from './process-metrics.js';
 
-/** Creates what a scrape reads: the counts and the present values. */
+/** Creates what a scrape reads: the counts and the current values. */
 export function createMetrics({ metrics, repositoryLabel }: Counts, sources: PresentSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -18,6 +19,7 @@ export function createMetrics({ metrics, repositoryLabel }: Counts, sources: Pre
   const readPresent = createPresentMetrics(registry, sources, repositoryLabel);
   // One at a time: a scrape resets what it reads.
   let turn: Promise<unknown> = Promise.resolve();
+  let measured: Registry | undefined;
   return {
     contentType: registry.contentType,
     getText: () => {
@@ -25,6 +27,7 @@ export function createMetrics({ metrics, repositoryLabel }: Counts, sources: Pre
       turn = text.catch(() => undefined);
       return text;
     },
+    getProcessText: () => (measured ??= measureProcess()).metrics(),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { RequestEvent, Runtime } from '../../ports/runtime.js';
+import type { RequestEvent, RunningRequest, Runtime } from '../../ports/runtime.js';
 import { endpoints } from '../../protocol/tables/endpoints.js';
 import type { Counting } from './event-metrics.js';
 import { handlerLabelOf } from './handler-labels.js';
@@ -25,9 +25,15 @@ interface MethodSeries {
   readonly codes: Map<number, number>;
 }
 
-/** Counts requests, with distribution's names. */
-export function countRequests(runtime: Pick<Runtime, 'observe'>): Counting {
-  const counts = new RequestCounts();
+/**
+ * Counts requests, with distribution's names.
+ * @param running returns the requests in progress.
+ */
+export function countRequests(
+  runtime: Pick<Runtime, 'observe'>,
+  running: () => Iterable<RunningRequest> = () => [],
+): Counting {
+  const counts = new RequestCounts(running);
   return { metrics: counts.metrics(), stop: runtime.observe('request', (event) => counts.add(event)) };
 }
 
@@ -36,6 +42,11 @@ class RequestCounts {
   readonly #handlers = new Map<string, HandlerSeries>();
   /** By operation and method, so that a request needs no label. */
   readonly #byOp = new Map<string, Map<string, MethodSeries>>();
+  readonly #running: () => Iterable<RunningRequest>;
+
+  constructor(running: () => Iterable<RunningRequest>) {
+    this.#running = running;
+  }
 
   add({ op, method, status, durationMs, bytesReceived, bytesSent }: RequestEvent): void {
     const { of, duration, codes } = this.#byOp.get(op)?.get(method) ?? this.#begin(op, method);
@@ -52,6 +63,12 @@ class RequestCounts {
         help: 'Requests that were answered',
         type: 'counter',
         lines: () => this.#totals('registry_http_requests_total'),
+      },
+      {
+        name: 'registry_http_in_flight_requests',
+        help: 'Requests in progress',
+        type: 'gauge',
+        lines: () => this.#inFlight('registry_http_in_flight_requests'),
       },
       this.#histogram('request_duration_seconds', 'Time from the request to the end of its answer', (name) =>
         this.#series().flatMap(({ of: { handler }, method, duration }) => duration.lines(name, { handler, method })),
@@ -74,6 +91,16 @@ class RequestCounts {
     return this.#series().flatMap(({ of: { handler }, method, codes }) =>
       [...codes].map(([code, value]) => ({ metricName, labels: { handler, method, code }, value })),
     );
+  }
+
+  #inFlight(metricName: string): Line[] {
+    // A label that was used stays, with 0.
+    const counts = new Map([...this.#handlers.keys()].map((handler) => [handler, 0]));
+    for (const { op } of this.#running()) {
+      const handler = handlerLabelOf(op, this.#protocolOps);
+      counts.set(handler, (counts.get(handler) ?? 0) + 1);
+    }
+    return [...counts].map(([handler, value]) => ({ metricName, labels: { handler }, value }));
   }
 
   #series(): MethodSeries[] {

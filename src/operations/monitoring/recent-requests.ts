@@ -1,5 +1,5 @@
-/** What operators watch: the figures of each hour, and the latest requests. Imported by the composition root only. */
-import type { AnsweredRequest, RecentRequests } from '../../ports/monitoring.js';
+/** Monitoring: the figures of each hour, and the latest requests. Imported by the composition root only. */
+import type { AnsweredRequest, RecentRequests } from '../../ports/operations/monitoring.js';
 import type { RequestEvent, Runtime } from '../../ports/runtime.js';
 
 /** The number of requests that are kept. */
@@ -20,8 +20,9 @@ type Kept = {
 };
 
 /**
- * Keeps the last 1000 requests in memory. V8 copies each object twice that outlives a few requests, so nothing is
- * allocated: numbers and references are replaced in place, and strings that each request makes anew are kept as bytes.
+ * Keeps the last 1000 requests in memory. V8 copies each object that outlives a few requests twice, so nothing is
+ * allocated: numbers and references are replaced in place, and strings that each request makes anew are kept as
+ * bytes.
  */
 export class RequestRing implements RecentRequests {
   readonly #kept: Kept[] = [];
@@ -36,7 +37,7 @@ export class RequestRing implements RecentRequests {
   }
 
   after(seq: number, limit: number): readonly AnsweredRequest[] {
-    // A larger number is of an earlier process.
+    // A larger number comes from an earlier process.
     const missed = this.#last - (seq > this.#last ? 0 : seq);
     return this.latest(Math.min(missed, maxRequests)).slice(0, limit);
   }

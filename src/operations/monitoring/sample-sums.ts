@@ -1,5 +1,5 @@
 /** Arithmetic of samples: adds what happened since the last reading, and joins hours to days. */
-import type { RepositorySample, Sample } from '../../ports/monitoring.js';
+import type { RepositorySample, Sample } from '../../ports/operations/monitoring.js';
 
 /** What happened in a repository since the process started or since its counts began. */
 export type Totals = Pick<RepositorySample, 'pulls' | 'pushes' | 'hit' | 'miss' | 'stale' | 'upstreamBytes'>;
@@ -17,7 +17,7 @@ export const dayMs = 24 * hourMs;
 const none: Totals = { pulls: 0, pushes: 0, hit: 0, miss: 0, stale: 0, upstreamBytes: 0 };
 const counters = ['pulls', 'pushes', 'hit', 'miss', 'stale', 'upstreamBytes'] as const;
 
-/** Returns the sample with what happened between two readings. A count that decreased began again at 0. */
+/** Returns the sample with what happened between two readings. A count that decreased has restarted at 0. */
 export function addActivity(sample: Sample, before: ByName<Totals>, now: ByName<Totals>): Sample {
   const repositories: Record<string, RepositorySample> = { ...sample.repositories };
   for (const [name, totals] of now) {

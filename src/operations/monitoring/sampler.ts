@@ -1,14 +1,16 @@
-import type { Sample, SampleStep, Statistics } from '../../ports/monitoring.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Sample, SampleStep, Statistics } from '../../ports/operations/monitoring.js';
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Change, MetadataStore } from '../../ports/metadata.js';
+import type { Change, MetadataStore } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { KeyedMutex } from '../../util/scheduling/concurrency.js';
+import { Leases } from '../../util/scheduling/leases.js';
 import { addActivity, dayMs, hourMs, joinDays, withStored, type StoredFigures, type Totals } from './sample-sums.js';
 
 /** What a sampler reads and writes. */
 export interface SamplerParts {
-  readonly metadata: Pick<MetadataStore, 'samples' | 'apply'>;
+  readonly metadata: Pick<MetadataStore, 'samples' | 'apply' | 'shared'>;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
   /** Returns what happened in each repository since its counts began. */
@@ -17,14 +19,17 @@ export interface SamplerParts {
   readonly stored: () => Promise<ReadonlyMap<string, StoredFigures>>;
 }
 
-/** A crash loses the counts of this time. */
+/** A crash loses the counts of this interval. */
 const intervalMs = 300_000;
 const keptHoursMs = 31 * dayMs;
 const keptDaysMs = 2 * 366 * dayMs;
-/** How long a reading of what is stored is used again. */
+/** How often, and after which pause, a record waits for that of another process. */
+const maxAttempts = 50;
+const pauseMs = 100;
+/** How long a reading of what is stored is reused. */
 const storedMaxAgeMs = 60_000;
 
-/** Records the figures of each hour, and joins old hours to days. A registry has one instance. */
+/** Records the figures of each hour, and joins old hours to days. A process has one instance. */
 export class Sampler implements Statistics {
   readonly #parts: SamplerParts;
   readonly #turns = new KeyedMutex();
@@ -38,8 +43,11 @@ export class Sampler implements Statistics {
   #storedAt = -Infinity;
   #joinedTo = 0;
 
+  readonly #leases: Leases;
+
   constructor(parts: SamplerParts) {
     this.#parts = parts;
+    this.#leases = new Leases(parts.metadata.shared);
   }
 
   /** Starts the timer. Does nothing else, so that the registry starts quickly. */
@@ -69,7 +77,8 @@ export class Sampler implements Statistics {
     const range = { since: startOf(step === 'hour' ? hourMs : dayMs, since), before: Infinity };
     const hours = new Map<number, Sample>();
     await this.#turns.run('', async () => {
-      await this.#update(true);
+      // What other processes counted is only in the index, and what this one counted is added to it at the next record.
+      if (metadata.shared === undefined) await this.#update(true);
       for (const sample of await metadata.samples.read('hour', range)) hours.set(sample.at, sample);
       for (const [at, sample] of this.#pending) if (at >= range.since) hours.set(at, sample);
     });
@@ -78,22 +87,49 @@ export class Sampler implements Statistics {
   }
 
   async #record(isComplete: boolean): Promise<void> {
-    const { blobs, metadata, runtime } = this.#parts;
+    const { metadata, runtime } = this.#parts;
     try {
-      await this.#update(isComplete);
-      const samples = [...this.#pending.values()].filter(isUsed);
-      if (samples.length === 0) return;
-      // Kept in memory while the disk is full: the figures are not worth the reserve.
-      await blobs.ensureRoom(0);
-      const puts = samples.map((sample): Change => ({ type: 'sample.put', step: 'hour', sample }));
-      await metadata.apply([...puts, ...(isComplete ? await this.#joinOld() : [])], { durable: false });
-      this.#pending.clear();
+      if (metadata.shared === undefined) await this.#write(isComplete);
+      else await this.#writeInTurn(isComplete);
     } catch (err) {
       if (!isInsufficientStorage(err)) runtime.log.warn({ err }, 'failed to record statistics');
     }
   }
 
-  /** Adds what happened since the last reading to the hour of that reading, and begins the present hour. */
+  /** Adds what this process counted to the samples of all processes. */
+  async #writeInTurn(isComplete: boolean): Promise<void> {
+    const before = this.#before;
+    const write = async (): Promise<void> => {
+      this.#pending.clear();
+      this.#current &&= await this.#load(this.#current.at);
+      await this.#write(isComplete);
+    };
+    try {
+      for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+        if ((await this.#leases.run('statistics', write)) !== undefined) return;
+        await sleep(pauseMs, undefined, { ref: false });
+      }
+    } catch (error) {
+      // Counted again the next time.
+      this.#before = before;
+      this.#pending.clear();
+      throw error;
+    }
+  }
+
+  async #write(isComplete: boolean): Promise<void> {
+    const { blobs, metadata } = this.#parts;
+    await this.#update(isComplete);
+    const samples = [...this.#pending.values()].filter(isUsed);
+    if (samples.length === 0) return;
+    // Kept in memory while the disk is full: the figures are not worth the reserve.
+    await blobs.ensureRoom(0);
+    const puts = samples.map((sample): Change => ({ type: 'sample.put', step: 'hour', sample }));
+    await metadata.apply([...puts, ...(isComplete ? await this.#joinOld() : [])], { durable: false });
+    this.#pending.clear();
+  }
+
+  /** Adds what happened since the last reading to the hour of that reading, and begins the current hour. */
   async #update(withStoredFigures: boolean): Promise<void> {
     const { runtime, totals } = this.#parts;
     const hour = startOf(hourMs, runtime.now());

@@ -1,5 +1,5 @@
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
-import type { ImageRecords, MetadataStore } from '../../ports/metadata.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
+import type { ImageRecords, MetadataStore } from '../../ports/metadata/metadata.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { ImageFacts } from './retention-rules.js';

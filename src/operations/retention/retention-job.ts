@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Documents } from '../../ports/documents.js';
-import type { JobContext, JobKind, JobOutcome, PlannedItem } from '../../ports/jobs.js';
-import type { Actor } from '../../ports/journal.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { JobContext, JobKind, JobOutcome, PlannedItem } from '../../ports/operations/jobs.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { HookGate } from '../../ports/hooks.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { Change, MetadataWriter } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { Change, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import { parseParams, retentionParamsSchema } from '../../protocol/tables/job-documents.js';
+import { parseParams, retentionParamsSchema } from '../../protocol/tables/documents/job-documents.js';
 import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { RetentionSettings } from '../../protocol/settings/retention-config.js';
 import { readFacts, type FactsSource } from './retention-facts.js';
@@ -17,11 +17,11 @@ import { describeStep, isPermitted, toSteps, type Step } from './retention-steps
 export interface RetentionParts {
   readonly metadata: FactsSource & MetadataWriter & Documents;
   readonly runtime: Runtime;
-  /** The repositories that are served, with their present settings. */
+  /** The repositories that are served, with their current settings. */
   readonly repositories: () => readonly RepositoryConfig[];
   /** Asks the host application before a deletion. */
   readonly hooks: Pick<HookGate, 'delete'>;
-  /** The present policies. */
+  /** The current policies. */
   readonly settings: () => RetentionSettings | undefined;
 }
 
@@ -69,7 +69,7 @@ export class RetentionJob implements JobKind<Params> {
     const { plans, isSeen } = await this.#planOf(settings, context);
     const report = { policies: settings.policies.length, planned: summarize(plans) };
     if (context.dryRun) return { state: 'succeeded', report };
-    // Who confirms the plan of some images has not seen what the policies do to the others.
+    // Someone who confirms the plan for some images has not seen what the policies do to others.
     if (isSeen && context.params.names === undefined) await this.#confirm(settings, context.by);
     const isKnown = await this.#isConfirmed(settings);
     const due = isSeen ? plans : isKnown ? plans.filter(({ isLarge }) => !isLarge) : [];
@@ -81,7 +81,7 @@ export class RetentionJob implements JobKind<Params> {
     return { state: context.signal.aborted ? 'cancelled' : ended, report: { ...report, ...waiting, ...done } };
   }
 
-  /** Returns the plan that a person confirmed, or makes one: after a restart and after the policies changed, too. */
+  /** Returns the plan that a person confirmed, or makes a new one, as after a restart or a change of the policies. */
   async #planOf(
     settings: RetentionSettings,
     { id, isConfirmed, params, signal, progress }: JobContext<Params>,
@@ -128,7 +128,7 @@ export class RetentionJob implements JobKind<Params> {
     return done;
   }
 
-  /** Decides again: what was pushed, pulled or made immutable since the plan stays. */
+  /** Decides again: content that was pushed, pulled or made immutable since the plan was made stays. */
   async #stillDoomed(
     { policies }: RetentionSettings,
     config: LocalRepositoryConfig,

@@ -1,4 +1,4 @@
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import { matchesAny } from '../../protocol/patterns.js';
 import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { RetentionPolicy } from '../../protocol/settings/retention-config.js';
@@ -7,11 +7,11 @@ import { decide, type Doomed, type ImageFacts } from './retention-rules.js';
 
 const pageSize = 500;
 
-/** What goes of one image. */
+/** What is deleted from one image. */
 export interface ImagePlan {
   readonly at: ImageKey;
   readonly doomed: readonly Doomed[];
-  /** More of its tags would go than the policy allows without a confirmation. */
+  /** The policy would delete more of its tags than it may without a confirmation. */
   readonly isLarge: boolean;
   /** The size of what only the doomed manifests of the image need. */
   readonly bytes: number;
@@ -72,7 +72,7 @@ async function* listImages(metadata: FactsSource, repository: string): AsyncGene
   }
 }
 
-/** Sums the manifests that go, and the blobs that only they name. */
+/** Sums the sizes of the deleted manifests and of the blobs that only they name. */
 async function measure(
   metadata: FactsSource,
   at: ImageKey,

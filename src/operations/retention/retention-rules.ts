@@ -35,22 +35,22 @@ export interface ImageFacts {
   readonly manifests: readonly ManifestFacts[];
 }
 
-/** A tag or a manifest that goes. */
+/** A tag or a manifest to delete. */
 export interface Doomed {
   readonly kind: 'tag' | 'manifest';
   readonly tag?: Tag;
   readonly digest: Digest;
-  /** Why it goes. */
+  /** The reason. */
   readonly because: string;
   readonly lastUsedAt: number;
-  /** The subject of a manifest: it must be gone. */
+  /** The subject of a manifest, which must be deleted first. */
   readonly subject?: Digest | undefined;
 }
 
 /** What happens to an image. */
 export interface ImageDecision {
   readonly doomed: readonly Doomed[];
-  /** The share of its tags that would go. */
+  /** The share of its tags that would be deleted. */
   readonly share: number;
 }
 
@@ -90,7 +90,10 @@ export function keptBy(
   return undefined;
 }
 
-/** Tags that were pushed at the same time as the last one that counts stay too: which one is newer is not known. */
+/**
+ * Tags that were pushed at the same time as the last one that counts stay too, because it is not known which one is
+ * newer.
+ */
 function isAmongNewest(newest: number, tag: TagFacts, tags: readonly TagFacts[], patterns: readonly string[]): boolean {
   const newer = tags.filter((other) => other.pushedAt > tag.pushedAt && matchesAny(patterns, other.name));
   return newer.length < newest;
@@ -124,7 +127,10 @@ function findUntagged(
   return parentsFirst(manifests.filter(({ digest }) => !kept.has(digest)));
 }
 
-/** Sorts an index before the manifests that it names, and a subject before its referrers: as long as one exists, the other is in use. */
+/**
+ * Sorts an index before the manifests that it names, and a subject before its referrers: as long as one exists, the
+ * other is in use.
+ */
 function parentsFirst(manifests: readonly ManifestFacts[]): ManifestFacts[] {
   const byDigest = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
   const children = new Map(manifests.map(({ digest, references }) => [digest, [...references]]));

@@ -1,7 +1,7 @@
-import type { ImageKey } from '../../ports/images.js';
-import type { Actor } from '../../ports/journal.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { HookGate } from '../../ports/hooks.js';
-import type { Change, Precondition } from '../../ports/metadata.js';
+import type { Change, Precondition } from '../../ports/metadata/metadata.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';

@@ -1,4 +1,4 @@
-import type { Computed } from '../../ports/status.js';
+import type { Computed } from '../../ports/operations/status.js';
 import { timeLeft } from '../../protocol/recent.js';
 
 /** How a figure is computed. */
@@ -6,7 +6,7 @@ export interface FigureOptions<T> {
   /** Computes the figure. Its result is dropped after `signal` was aborted. */
   readonly compute: (signal: AbortSignal) => Promise<T>;
   readonly now: () => number;
-  /** The pause between two computations. */
+  /** The minimum pause between two computations. */
   readonly restMs: number;
   readonly onFailure: (error: unknown) => void;
 }
@@ -41,7 +41,7 @@ export class Figure<T> {
     return this.#latest;
   }
 
-  /** Ends the pause, also the one after a computation that is in progress. */
+  /** Ends the pause, including the one after a running computation. */
   expire(): void {
     this.#restUntil = 0;
   }

@@ -1,5 +1,5 @@
 import type { Runtime } from '../../ports/runtime.js';
-import type { ProblemSeverity, ProblemSource, RegistryProblem } from '../../ports/status.js';
+import type { ProblemSeverity, ProblemSource, RegistryProblem } from '../../ports/operations/status.js';
 
 const ranks: Readonly<Record<ProblemSeverity, number>> = { error: 0, warning: 1, notice: 2 };
 

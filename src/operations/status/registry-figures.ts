@@ -1,8 +1,8 @@
-import type { GarbageCollector } from '../../ports/garbage.js';
-import type { ImageRecords, MetadataStore } from '../../ports/metadata.js';
+import type { GarbageCollector } from '../../ports/operations/garbage.js';
+import type { ImageRecords, MetadataStore } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { RepositoryFigures, StatusFigures } from '../../ports/status.js';
-import type { TrashPosition } from '../../ports/trash.js';
+import type { RepositoryFigures, StatusFigures } from '../../ports/operations/status.js';
+import type { TrashPosition } from '../../ports/metadata/trash.js';
 import type { Digest } from '../../protocol/digest.js';
 import { Figure } from './figure.js';
 
@@ -51,7 +51,7 @@ export class RegistryFigures {
 
   async read(): Promise<StatusFigures> {
     const collection = await this.#parts.lastCollection();
-    // A collection changes all figures by much.
+    // A collection changes all figures considerably.
     if (collection !== undefined && collection !== this.#lastCollection) this.#expire();
     this.#lastCollection = collection ?? this.#lastCollection;
     const [{ bytes }, repositories, reclaimableBytes, uniqueBytes] = await Promise.all([
@@ -63,7 +63,7 @@ export class RegistryFigures {
     return { storedBytes: bytes, repositories, reclaimableBytes, uniqueBytes };
   }
 
-  /** Counts in the background what a release without the count of stored bytes has left. */
+  /** Counts in the background the content of a release that did not count stored bytes. */
   countStored(): void {
     this.#counting ??= this.#countStored();
   }

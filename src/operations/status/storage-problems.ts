@@ -1,11 +1,11 @@
 /** Problems of the stores: the disk, the index, damaged blobs, orphans. */
-import type { DamageRecords } from '../../ports/backup.js';
+import type { DamageRecords } from '../../ports/operations/backup.js';
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Quarantine } from '../../ports/garbage.js';
-import type { MetadataStore } from '../../ports/metadata.js';
+import type { Quarantine } from '../../ports/operations/garbage.js';
+import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { ProblemSource, RegistryProblem } from '../../ports/status.js';
-import type { EmptiedTrash } from '../../ports/trash.js';
+import type { ProblemSource, RegistryProblem } from '../../ports/operations/status.js';
+import type { EmptiedTrash } from '../../ports/metadata/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { formatSize } from '../../protocol/format-bytes.js';
 import { isRecent } from '../../protocol/recent.js';
@@ -20,9 +20,9 @@ export interface StorageProblemParts {
   readonly runtime: Pick<Runtime, 'now'>;
 }
 
-/** With a smaller part of the disk free, it is low. */
+/** Disk space is low if a smaller share of it is free. */
 const lowPart = 0.05;
-/** It is low too when less than this many times the reserve is free. */
+/** It is also low if less than this many times the reserve is free. */
 const lowReserves = 4;
 /** How long an emptied trash is reported. */
 const emptiedMs = 7 * 24 * 3_600_000;

@@ -1,10 +1,10 @@
 /** Problems of work and limits: jobs, quotas, upstreams, webhooks, backups that hold garbage. */
-import type { DeletionHolds } from '../../ports/garbage.js';
-import type { Job, Jobs } from '../../ports/jobs.js';
-import type { QuotaAdministration } from '../../ports/quotas.js';
-import type { ProblemSource, RegistryProblem } from '../../ports/status.js';
+import type { DeletionHolds } from '../../ports/operations/garbage.js';
+import type { Job, Jobs } from '../../ports/operations/jobs.js';
+import type { QuotaAdministration } from '../../ports/metadata/quotas.js';
+import type { ProblemSource, RegistryProblem } from '../../ports/operations/status.js';
 import type { Upstream } from '../../ports/upstream.js';
-import type { WebhookRecord, Webhooks } from '../../ports/webhooks.js';
+import type { WebhookRecord, Webhooks } from '../../ports/operations/webhooks.js';
 import { formatSize } from '../../protocol/format-bytes.js';
 
 /** The upstream of a repository. */
@@ -82,7 +82,7 @@ async function findQuotaProblems(quotas: WorkProblemParts['quotas']): Promise<re
       severity: isOver ? 'error' : 'warning',
       what: `${formatSize(usedBytes)} of ${formatSize(maxBytes)} are used${isOver ? ': pushes are refused' : ''}`,
       where: name,
-      advice: 'delete tags that nobody needs, or raise the quota',
+      advice: 'delete tags that are no longer needed, or raise the quota',
     };
   });
 }

@@ -3,7 +3,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { foundOrAbsent, lacksContent, SyncProblemError } from './sync-problem.js';
 import type { SyncRunParts } from './sync-run.js';
 
-/** Requests in a row for a blob that bring no bytes. */
+/** The number of consecutive requests for a blob without progress. */
 const maxAttempts = 3;
 
 /** Copies the blobs of one image. */
@@ -44,7 +44,8 @@ export class BlobCopier {
     const found = foundOrAbsent(await upstream.statBlob(this.#image, digest, []));
     if (found === undefined && isOptional) return;
     if (found === undefined) throw lacksContent('blob', digest);
-    // Another image may have the bytes. Only now: the upstream has them under this name, so they are no secret of that image.
+    // Another image may have the bytes. Checked only now, after the upstream has confirmed them under this name, so
+    // they are not a secret of that image.
     if (await writer.mountBlob(caller, this.#image, digest)) {
       tally.add({ copiedBlobs: 1 });
       return;
@@ -53,7 +54,7 @@ export class BlobCopier {
     try {
       await writer.putBlob(caller, this.#image, digest, source, found.size);
     } catch (error) {
-      // Why the source ended, which the writer need not know.
+      // The reason why the source ended, which the writer does not need.
       throw source.errored instanceof SyncProblemError ? source.errored : error;
     } finally {
       source.destroy();
@@ -61,7 +62,7 @@ export class BlobCopier {
     tally.add({ copiedBlobs: 1 });
   }
 
-  /** Reads a blob, and goes on where a transfer broke off. */
+  /** Reads a blob, and continues where a transfer broke off. */
   async *#read(digest: Digest, expected: number | undefined): AsyncGenerator<Buffer> {
     const { upstream, tally } = this.#parts;
     let offset = 0;

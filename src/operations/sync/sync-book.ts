@@ -1,16 +1,16 @@
-import type { Documents } from '../../ports/documents.js';
-import type { Job } from '../../ports/jobs.js';
-import type { Actor } from '../../ports/journal.js';
-import type { Change, MetadataWriter, Precondition } from '../../ports/metadata.js';
-import type { SyncRecord, SyncRun, Syncs, SyncStatus } from '../../ports/syncs.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { Job } from '../../ports/operations/jobs.js';
+import type { Actor } from '../../ports/metadata/journal.js';
+import type { Change, MetadataWriter, Precondition } from '../../ports/metadata/metadata.js';
+import type { SyncRecord, SyncRun, Syncs, SyncStatus } from '../../ports/operations/syncs.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { RepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { checkSync, type SyncConfig } from '../../protocol/settings/sync-config.js';
-import { problemsFound, toWireProblem } from '../../protocol/tables/encoding.js';
+import { problemsFound, toWireProblem } from '../../protocol/tables/documents/encoding.js';
 
 /** What the book uses. */
 export interface SyncBookParts {
-  /** The syncs of the present options. */
+  /** The syncs in the current options. */
   readonly declared: () => readonly SyncConfig[];
   readonly metadata: Documents & MetadataWriter;
   readonly now: () => number;
@@ -35,11 +35,16 @@ export class SyncBook implements Syncs {
   /** Loads the managed syncs. */
   static async open(parts: SyncBookParts): Promise<SyncBook> {
     const book = new SyncBook(parts);
-    for (const { id, value } of await parts.metadata.documents('sync')) {
-      // Only this class stores documents of this kind.
-      book.#managed.set(id, value as SyncConfig);
-    }
+    await book.reload();
     return book;
+  }
+
+  /** Loads the managed syncs again, after another process changed them. */
+  async reload(): Promise<void> {
+    const documents = await this.#parts.metadata.documents('sync');
+    this.#managed.clear();
+    // Only this class stores documents of this kind.
+    for (const { id, value } of documents) this.#managed.set(id, value as SyncConfig);
   }
 
   /** Returns the settings of a sync. */
@@ -87,7 +92,7 @@ export class SyncBook implements Syncs {
     return isDeleted;
   }
 
-  /** Stores how the last run of a sync goes. Does nothing for a sync that was deleted. */
+  /** Stores the state of the last run of a sync. Does nothing for a sync that was deleted. */
   async recordRun(name: string, run: SyncRun): Promise<void> {
     if (this.#entry(name) === undefined) return;
     const change: Change = { type: 'document.put', kind: 'sync-status', id: name, value: run };

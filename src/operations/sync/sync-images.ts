@@ -134,7 +134,7 @@ async function listOwnImages({ target, caller }: SyncRunParts): Promise<readonly
   }
 }
 
-/** Runs a task for each item, so many at once. Stops at the first failure, and waits for the running tasks. */
+/** Runs a task for each item, a limited number at once. Stops at the first failure, and waits for the running tasks. */
 async function forEach<T>(items: readonly T[], atOnce: number, task: (item: T) => Promise<void>): Promise<void> {
   const slots = new Semaphore(atOnce);
   let isStopped = false;

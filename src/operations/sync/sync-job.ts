@@ -1,13 +1,13 @@
-import type { JobContext, JobKind, JobOutcome } from '../../ports/jobs.js';
-import type { Actor } from '../../ports/journal.js';
+import type { JobContext, JobKind, JobOutcome } from '../../ports/operations/jobs.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Upstream } from '../../ports/upstream.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { SyncConfig } from '../../protocol/settings/sync-config.js';
-import { problemsFound } from '../../protocol/tables/encoding.js';
-import { parseParams } from '../../protocol/tables/job-documents.js';
-import { syncParamsSchema } from '../../protocol/tables/sync-documents.js';
+import { problemsFound } from '../../protocol/tables/documents/encoding.js';
+import { parseParams } from '../../protocol/tables/documents/job-documents.js';
+import { syncParamsSchema } from '../../protocol/tables/documents/sync-documents.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
 import type { SyncBook } from './sync-book.js';
 import { copyImages } from './sync-images.js';
@@ -16,7 +16,7 @@ import { SyncTally, type SyncRunParts } from './sync-run.js';
 
 /** Blobs that are copied at once. */
 const transfersAtOnce = 4;
-/** How often a running job stores that it is alive. */
+/** How often a running job stores its progress. */
 const saveMs = 5000;
 
 /** What the job uses of the registry. */
@@ -34,7 +34,7 @@ interface SyncParams {
   readonly sync: string;
 }
 
-/** Creates the kind of job that runs a sync. A job that was interrupted goes on with what the target lacks. */
+/** Creates the kind of job that runs a sync. An interrupted job continues with the content that the target lacks. */
 export function createSyncJob(parts: SyncJobParts): JobKind<SyncParams> {
   return {
     kind: 'sync',
@@ -126,7 +126,7 @@ function createProgress(
     progress({ done, total, unit: 'images' });
     if (runtime.now() - savedAt < saveMs) return;
     savedAt = runtime.now();
-    // What was copied is the state. Storing one tells that this run gets on.
+    // The copied content is the state. Storing one only records that this run makes progress.
     await save({});
   };
 }

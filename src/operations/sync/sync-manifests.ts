@@ -1,4 +1,4 @@
-import type { ManifestContent } from '../../ports/images.js';
+import type { ManifestContent } from '../../ports/metadata/images.js';
 import { formatPlatform, parseIndex, type ArchiveDescriptor } from '../../protocol/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { isIndexType, manifestTypes, parseManifest } from '../../protocol/manifest.js';
@@ -16,7 +16,7 @@ const maxManifests = 5000;
 /** Names the image that an attestation in an index describes. */
 const subjectAnnotation = 'vnd.docker.reference.digest';
 
-/** What became of a tag. */
+/** The outcome for a tag. */
 export type TagOutcome = 'copied' | 'unchanged' | 'absent';
 
 /** Copies the manifests of one image, each after everything it names. */

@@ -1,5 +1,5 @@
 import type { Repository, Caller, RepositoryWriter } from '../../ports/repository.js';
-import type { SyncProblem, SyncReport } from '../../ports/syncs.js';
+import type { SyncProblem, SyncReport } from '../../ports/operations/syncs.js';
 import type { Upstream } from '../../ports/upstream.js';
 import type { SyncConfig } from '../../protocol/settings/sync-config.js';
 import type { Semaphore } from '../../util/scheduling/concurrency.js';
@@ -54,6 +54,7 @@ export class SyncTally {
   }
 
   add(counts: Partial<Record<Exclude<keyof SyncTally['counts'], 'failed'>, number>>): void {
+    // `Object.entries` types keys as `string`.
     for (const [name, count] of Object.entries(counts)) this.#counts[name as keyof SyncTally['counts']] += count;
   }
 

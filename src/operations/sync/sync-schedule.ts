@@ -1,6 +1,7 @@
-import type { Jobs } from '../../ports/jobs.js';
+import type { Jobs } from '../../ports/operations/jobs.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { Syncs } from '../../ports/syncs.js';
+import type { Syncs } from '../../ports/operations/syncs.js';
+import type { Leases } from '../../util/scheduling/leases.js';
 import { system } from '../../util/system-actor.js';
 
 /** How often the schedule looks for due syncs. */
@@ -11,9 +12,11 @@ export interface ScheduleParts {
   readonly syncs: Pick<Syncs, 'list'>;
   readonly jobs: Pick<Jobs, 'runAndWait'>;
   readonly runtime: Runtime;
+  /** Decides which process starts syncs, of those that share the index. */
+  readonly leases: Leases;
 }
 
-/** Runs syncs when they are due: as long after their last start as they say, also across restarts. */
+/** Runs syncs when they are due: at their interval, counted from their last start, also across restarts. */
 export class SyncSchedule {
   readonly #parts: ScheduleParts;
   /** Syncs whose job runs, or waits for another one. */
@@ -49,6 +52,10 @@ export class SyncSchedule {
   }
 
   async #look(): Promise<void> {
-    await this.runDue().catch((err: unknown) => this.#parts.runtime.log.error({ err }, 'syncs could not be started'));
+    try {
+      if (await this.#parts.leases.take('syncs', 3 * intervalMs)) await this.runDue();
+    } catch (err) {
+      this.#parts.runtime.log.error({ err }, 'syncs could not be started');
+    }
   }
 }

@@ -1,4 +1,4 @@
-import type { Journal, JournalEntry } from '../../ports/journal.js';
+import type { Journal, JournalEntry } from '../../ports/metadata/journal.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import { eventOfEntry, isSubscribed, type OutgoingEvent } from './webhook-event.js';
 
@@ -21,7 +21,7 @@ export interface JournalEvent {
 /** Events after a cursor. */
 export interface FeedPage {
   readonly events: readonly JournalEvent[];
-  /** The last entry that was examined: the cursor once all events are dealt with. */
+  /** The last entry that was examined: the cursor after all events have been handled. */
   readonly cursor: number;
   /** Whether nothing follows now. */
   readonly isEnd: boolean;
@@ -64,10 +64,10 @@ async function readSteadily(
   }
 }
 
-/** How far a webhook has got, as far as a count of waiting events needs it. */
+/** The progress of a webhook, as needed for a count of waiting events. */
 export interface FeedPosition {
   readonly cursor: number;
-  /** Events that were dealt with so far. */
+  /** Events that were handled so far. */
   readonly deliveries: number;
 }
 
@@ -118,13 +118,13 @@ export class WaitingEvents {
   }
 }
 
-/** Reads the event with a number; `undefined` if the journal does not have it any more. */
+/** Reads the event with a number; `undefined` if the journal no longer has it. */
 export async function readEvent(journal: Pick<Journal, 'read'>, seq: number): Promise<OutgoingEvent | undefined> {
   const [entry] = await journal.read({ after: seq - 1, limit: 1 });
   return entry?.seq === seq ? eventOfEntry(entry) : undefined;
 }
 
-/** Returns whether the tags of a pushed manifest follow: they are sent instead, one event each. */
+/** Returns whether the tags of a pushed manifest follow. They are sent instead of it, one event each. */
 function isTagged(entry: JournalEntry, following: readonly JournalEntry[]): boolean {
   if (entry.type !== 'manifest.pushed' && entry.type !== 'manifest.restored') return false;
   return following

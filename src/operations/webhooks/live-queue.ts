@@ -37,7 +37,7 @@ export class LiveQueue {
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
   }
 
-  /** Drops what waits. Close the sender first, which breaks off the present attempt. */
+  /** Drops waiting events. Close the sender first, which aborts the current attempt. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#sending;

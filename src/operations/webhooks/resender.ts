@@ -1,22 +1,21 @@
-import type { Journal } from '../../ports/journal.js';
-import type { ImageRecords } from '../../ports/metadata.js';
+import type { Journal } from '../../ports/metadata/journal.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import { readEvent } from './journal-feed.js';
 import { judgeStatus } from './retry-policy.js';
-import { completeEvent, type OutgoingEvent } from './webhook-event.js';
+import { completeEvent, type Manifests, type OutgoingEvent } from './webhook-event.js';
 import type { Sender } from './webhook-formats.js';
 import type { LoggedDelivery, WebhookRecords } from './webhook-records.js';
 import { WebhookSender } from './webhook-sender.js';
 
-/** Deliveries that are sent again at once. Further requests are refused. */
+/** Concurrent deliveries. Further requests are refused. */
 const maxAtOnce = 20;
 
 /** What sending again uses. */
 export interface ResenderParts {
   readonly journal: Pick<Journal, 'read'>;
-  readonly images: Pick<ImageRecords, 'manifest'>;
+  readonly manifests: Manifests;
   readonly records: WebhookRecords;
   readonly runtime: Runtime;
   readonly describe: () => Sender;
@@ -33,7 +32,7 @@ export class Resender {
 
   /**
    * Sends an event of the log again, in the background. Returns false if the log does not have it.
-   * @throws RegistryError CONFLICT if the journal does not have it any more; TOOMANYREQUESTS if too many are being sent.
+   * @throws RegistryError CONFLICT if the journal no longer has it; TOOMANYREQUESTS if too many are being sent.
    */
   async resend(config: WebhookConfig, seq: number): Promise<boolean> {
     const { journal, records, runtime, describe } = this.#parts;
@@ -58,7 +57,7 @@ export class Resender {
     return true;
   }
 
-  /** Breaks off what is being sent. */
+  /** Aborts the running deliveries. */
   async close(): Promise<void> {
     const sending = [...this.#sending.values()];
     for (const sender of this.#sending.keys()) sender.close();
@@ -67,12 +66,12 @@ export class Resender {
 
   /** Never rejects. */
   async #send(name: string, sender: WebhookSender, event: OutgoingEvent, delivery: LoggedDelivery): Promise<void> {
-    const { images, records, runtime } = this.#parts;
+    const { manifests, records, runtime } = this.#parts;
     try {
       const attemptedAt = runtime.now();
-      const { status, error, durationMs } = await sender.send(await completeEvent(event, images));
+      const { status, error, durationMs } = await sender.send(await completeEvent(event, manifests));
       const verdict = judgeStatus(status);
-      // Nobody waits for it, so it is not retried. An event that arrived once stays delivered.
+      // No one waits for it, so it is not retried. An event that was delivered once stays delivered.
       const state = verdict === 'retry' ? (delivery.state === 'delivered' ? 'delivered' : 'lost') : verdict;
       const result = { state, attempts: delivery.attempts + 1, attemptedAt, durationMs, status, error } as const;
       await records.correct(name, { ...delivery, ...result });

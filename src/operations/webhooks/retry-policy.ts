@@ -2,11 +2,11 @@ const firstDelayMs = 1000;
 const maxDelayMs = 600_000;
 /** How long after an event its delivery is attempted. */
 const keepTryingMs = 86_400_000;
-/** How long an older event is attempted at least: the registry was stopped, or an earlier event held it up. */
+/** The minimum for an older event, which waited for the registry to start or for an earlier event. */
 const minTryingMs = 600_000;
 const temporaryStatuses = new Set([408, 425, 429]);
 
-/** What follows from an answer. `undefined` as the status: there was none. */
+/** Returns what to do after an answer. The status is `undefined` when there was none. */
 export function judgeStatus(status: number | undefined): 'delivered' | 'refused' | 'retry' {
   if (status === undefined || status >= 500 || temporaryStatuses.has(status)) return 'retry';
   return status >= 200 && status < 300 ? 'delivered' : 'refused';

@@ -2,9 +2,9 @@
  * Webhooks: each has a worker that sends the events of the journal from a cursor on, one after the other. Live events, such
  * as pulls, wait in memory.
  */
-import type { Documents } from '../../ports/documents.js';
-import type { Actor } from '../../ports/journal.js';
-import type { Change, MetadataStore, MetadataWriter, Precondition } from '../../ports/metadata.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { Actor } from '../../ports/metadata/journal.js';
+import type { Change, MetadataStore, MetadataWriter, Precondition } from '../../ports/metadata/metadata.js';
 import type { RegistryEvents, Runtime } from '../../ports/runtime.js';
 import type {
   Delivery,
@@ -13,9 +13,10 @@ import type {
   Webhooks,
   WebhookStatus,
   WebhookTest,
-} from '../../ports/webhooks.js';
+} from '../../ports/operations/webhooks.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
+import { Leases } from '../../util/scheduling/leases.js';
 import { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { newestOf, WaitingEvents } from './journal-feed.js';
 import { eventOfPull, eventOfQuota } from './webhook-event.js';
@@ -28,9 +29,9 @@ import type { Wait } from './webhook-worker.js';
 
 /** What the book uses. */
 export interface WebhookBookParts {
-  /** The webhooks of the present options. */
+  /** The webhooks in the current options. */
   readonly declared: () => readonly WebhookConfig[];
-  readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'journal' | 'manifest'>;
+  readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'journal' | 'manifest' | 'trash' | 'shared'>;
   readonly runtime: Runtime;
   readonly describe: () => Sender;
   readonly wait: Wait;
@@ -60,7 +61,8 @@ export class WebhookBook implements Webhooks {
     this.#parts = parts;
     const { metadata } = parts;
     this.#records = new WebhookRecords(metadata);
-    const shared = { ...parts, journal: metadata.journal, images: metadata, records: this.#records };
+    const leases = new Leases(metadata.shared);
+    const shared = { ...parts, journal: metadata.journal, manifests: metadata, records: this.#records, leases };
     this.#workers = new WebhookWorkers(shared);
     this.#resender = new Resender(shared);
   }
@@ -68,11 +70,23 @@ export class WebhookBook implements Webhooks {
   /** Loads the managed webhooks. */
   static async open(parts: WebhookBookParts): Promise<WebhookBook> {
     const book = new WebhookBook(parts);
-    for (const { id, value } of await parts.metadata.documents('webhook')) {
-      // Only this class stores documents of this kind.
-      book.#managed.set(id, value as WebhookConfig);
-    }
+    await book.#load();
     return book;
+  }
+
+  /** Loads the managed webhooks again, after another process changed them. */
+  async reload(): Promise<void> {
+    await this.#turns.run('', async () => {
+      await this.#load();
+      await this.#runWorkers();
+    });
+  }
+
+  async #load(): Promise<void> {
+    const documents = await this.#parts.metadata.documents('webhook');
+    this.#managed.clear();
+    // Only this class stores documents of this kind.
+    for (const { id, value } of documents) this.#managed.set(id, value as WebhookConfig);
   }
 
   /** Begins to send. */

@@ -1,7 +1,7 @@
-import type { Actor, JournalEntry } from '../../ports/journal.js';
-import type { ImageRecords } from '../../ports/metadata.js';
+import type { Actor, JournalEntry } from '../../ports/metadata/journal.js';
+import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import type { RegistryEvents } from '../../ports/runtime.js';
-import type { PulledManifest } from '../../ports/webhooks.js';
+import type { PulledManifest } from '../../ports/operations/webhooks.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { matchesAny, matchesPattern } from '../../protocol/patterns.js';
@@ -85,13 +85,14 @@ export function subjectOf({ repository, image, tag, digest }: Omit<OutgoingEvent
   return digest === undefined ? `${repository}/${image}` : `${repository}/${image}@${digest}`;
 }
 
-/** Adds what the journal does not have, as long as the image has the manifest. */
-export async function completeEvent(
-  event: OutgoingEvent,
-  images: Pick<ImageRecords, 'manifest'>,
-): Promise<OutgoingEvent> {
+/** Where the manifest of an event is looked up. */
+export type Manifests = Pick<MetadataStore, 'manifest' | 'trash'>;
+
+/** Adds what the journal does not have, as long as the image or its trash has the manifest. */
+export async function completeEvent(event: OutgoingEvent, manifests: Manifests): Promise<OutgoingEvent> {
   const { repository, image, digest } = event;
   if (repository === undefined || image === undefined || digest === undefined || event.size !== undefined) return event;
-  const found = await images.manifest({ repository, image }, digest);
+  const at = { repository, image };
+  const found = (await manifests.manifest(at, digest)) ?? (await manifests.trash.get(at, digest))?.manifest;
   return found === undefined ? event : { ...event, mediaType: found.mediaType, size: found.size };
 }

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
-import type { Actor } from '../../ports/journal.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
-import { encodeDocument, encodeTime } from '../../protocol/tables/encoding.js';
+import { encodeDocument, encodeTime } from '../../protocol/tables/documents/encoding.js';
 import { subjectOf, type OutgoingEvent } from './webhook-event.js';
 
-/** What bodies tell about the registry. */
+/** The facts about the registry that bodies contain. */
 export interface Sender {
   /** The option `publicUrl`. */
   readonly publicUrl: string | undefined;
@@ -57,25 +57,15 @@ const actions: Readonly<Record<string, string>> = {
 const methods: Readonly<Record<string, string>> = { push: 'PUT', delete: 'DELETE', pull: 'GET' };
 
 function formatEnvelope(event: OutgoingEvent, sender: Sender): FormattedEvent {
-  const { id, at, type, by, repository = '', image, tag, digest, mediaType, size } = event;
-  const name = image === undefined ? repository : `${repository}/${image}`;
+  const { id, at, type, by } = event;
   const action = actions[type] ?? type;
-  const target = {
-    mediaType,
-    size,
-    length: size,
-    digest,
-    repository: name,
-    url: digest === undefined ? undefined : urlOf(name, digest, by, sender),
-    tag,
-  };
   const envelope = {
     events: [
       {
         id,
         timestamp: encodeTime(at),
         action,
-        target,
+        target: targetOf(action, event, sender),
         request: requestOf(by, methods[action]),
         actor: by === undefined || by.via === 'anonymous' ? {} : { name: by.principal },
         source: { addr: hostname(), instanceID: sender.instanceId },
@@ -86,6 +76,26 @@ function formatEnvelope(event: OutgoingEvent, sender: Sender): FormattedEvent {
   return { contentType: 'application/vnd.docker.distribution.events.v2+json', body: JSON.stringify(envelope) };
 }
 
+/**
+ * The fields that distribution 3 always writes are there, empty if nothing is known. A delete only names what was
+ * deleted.
+ */
+function targetOf(action: string, event: OutgoingEvent, sender: Sender): object {
+  const { by, repository = '', image, tag, digest = '' } = event;
+  const name = image === undefined ? repository : `${repository}/${image}`;
+  const isThere = action !== 'delete' && digest !== '';
+  const { mediaType = '', size = 0 }: Partial<OutgoingEvent> = isThere ? event : {};
+  return {
+    mediaType,
+    digest,
+    size,
+    length: size === 0 ? undefined : size,
+    repository: name,
+    url: isThere ? urlOf(name, digest, by, sender) : undefined,
+    tag,
+  };
+}
+
 function requestOf(by: Actor | undefined, method: string | undefined): object {
   if (by?.requestId === undefined) return {};
   return { id: by.requestId, addr: by.address, host: by.host, method, useragent: by.userAgent };
@@ -93,6 +103,8 @@ function requestOf(by: Actor | undefined, method: string | undefined): object {
 
 /** Receivers such as keel take the host of an image from here. */
 function urlOf(name: string, digest: string, by: Actor | undefined, sender: Sender): string | undefined {
-  const origin = sender.publicUrl?.replace(/\/$/, '') ?? (by?.host === undefined ? undefined : `http://${by.host}`);
+  const scheme = by?.secure === true ? 'https' : 'http';
+  const origin =
+    sender.publicUrl?.replace(/\/$/, '') ?? (by?.host === undefined ? undefined : `${scheme}://${by.host}`);
   return origin === undefined ? undefined : `${origin}${sender.prefix}/v2/${name}/manifests/${digest}`;
 }

@@ -1,6 +1,6 @@
-import type { Documents } from '../../ports/documents.js';
-import type { Change, MetadataWriter } from '../../ports/metadata.js';
-import type { Delivery } from '../../ports/webhooks.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { Change, MetadataWriter } from '../../ports/metadata/metadata.js';
+import type { Delivery } from '../../ports/operations/webhooks.js';
 
 /** Deliveries that the log of a webhook keeps. */
 const maxDeliveries = 200;
@@ -13,7 +13,7 @@ export interface RetriedEvent {
   readonly nextAt: number;
 }
 
-/** How far the deliveries of a webhook have got. */
+/** The progress of the deliveries of a webhook. */
 export interface WebhookProgress {
   /** The number of the last event that was dealt with. */
   readonly cursor: number;
@@ -44,6 +44,11 @@ export class WebhookRecords {
   async progress(name: string): Promise<WebhookProgress | undefined> {
     // Only this class stores documents of these kinds.
     return (await this.#metadata.document('webhook-cursor', name)) as WebhookProgress | undefined;
+  }
+
+  /** Returns whether a webhook is managed through the API, by any process. */
+  async isManaged(name: string): Promise<boolean> {
+    return (await this.#metadata.document('webhook', name)) !== undefined;
   }
 
   /** Returns the names of all webhooks with records. */

@@ -82,7 +82,7 @@ export class WebhookSender {
     }
   }
 
-  /** Breaks off what is being sent. */
+  /** Aborts the current attempt. */
   close(): void {
     this.#transport.close();
   }

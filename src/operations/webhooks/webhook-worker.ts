@@ -1,10 +1,9 @@
-import type { ImageRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { DeliveryState } from '../../ports/webhooks.js';
+import type { DeliveryState } from '../../ports/operations/webhooks.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import { readFeed, type FeedJournal, type JournalEvent } from './journal-feed.js';
 import { deadlineOf, delayAfter, judgeStatus } from './retry-policy.js';
-import { completeEvent, subjectOf, type OutgoingEvent } from './webhook-event.js';
+import { completeEvent, subjectOf, type Manifests, type OutgoingEvent } from './webhook-event.js';
 import type { RetriedEvent, WebhookProgress, WebhookRecords } from './webhook-records.js';
 import type { Sent, WebhookSender } from './webhook-sender.js';
 
@@ -17,7 +16,7 @@ export type Wait = (ms: number, signal: AbortSignal) => Promise<void>;
 /** What a worker uses. */
 export interface WorkerParts {
   readonly journal: FeedJournal;
-  readonly images: Pick<ImageRecords, 'manifest'>;
+  readonly manifests: Manifests;
   readonly records: WebhookRecords;
   readonly runtime: Runtime;
   readonly sender: Pick<WebhookSender, 'send' | 'close'>;
@@ -25,18 +24,18 @@ export interface WorkerParts {
 }
 
 /**
- * Sends the events of one webhook, one after the other, in the order of the journal. Everything that it needs to go on is in
- * the index: a new process continues where this one ended, and sends again what it cannot know to have arrived.
+ * Sends the events of one webhook, one after the other, in the order of the journal. Everything that it needs to
+ * continue is in the index: a new process continues where this one ended, and sends again what it cannot know to have
+ * arrived.
  *
- * One worker per webhook may run at a time. Several processes with one index need a claim on the webhook, held from the
- * construction of the worker until `stop` has resolved.
+ * One worker per webhook may run at a time: see `WebhookClaim`.
  */
 export class WebhookWorker {
   readonly #config: WebhookConfig;
   readonly #parts: WorkerParts;
   readonly #stopping = new AbortController();
   #progress: WebhookProgress;
-  /** Ends the present wait for a retry. */
+  /** Ends the current wait for a retry. */
   #waking = new AbortController();
   readonly #running: Promise<void>;
 
@@ -47,14 +46,14 @@ export class WebhookWorker {
     this.#running = this.#run();
   }
 
-  /** Attempts the present event now, instead of when its delay is over. Returns false if it is not being retried. */
+  /** Attempts the current event now, without waiting for its delay. Returns false if it is not being retried. */
   retryNow(seq: number): boolean {
     if (this.#progress.retried?.seq !== seq) return false;
     this.#waking.abort();
     return true;
   }
 
-  /** Breaks off the present attempt and stops. */
+  /** Aborts the current attempt and stops. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#waking.abort();
@@ -68,7 +67,7 @@ export class WebhookWorker {
       try {
         if (await this.#sendPage()) continue;
       } catch (err) {
-        // The index does not work now: nothing is lost, because the journal is part of it.
+        // The index is unavailable: nothing is lost, because the journal is part of it.
         this.#parts.runtime.log.error({ err, webhook: this.#config.name }, 'webhook could not be processed');
       }
       await this.#parts.wait(pollMs, signal);
@@ -94,15 +93,15 @@ export class WebhookWorker {
 
   /** Attempts to deliver an event until it is dealt with, or the worker stops. */
   async #deliver({ seq, event }: JournalEvent): Promise<void> {
-    const { images, sender } = this.#parts;
+    const { manifests, sender } = this.#parts;
     let { retried } = this.#progress;
     let complete: OutgoingEvent | undefined;
     do {
       if (retried?.seq === seq && !(await this.#waitFor(retried.nextAt))) return;
-      complete ??= await completeEvent(event, images);
+      complete ??= await completeEvent(event, manifests);
       const attemptedAt = this.#parts.runtime.now();
       const sent = await sender.send(complete);
-      // An attempt that was broken off is made again by the next worker.
+      // The next worker repeats an aborted attempt.
       if (this.#stopping.signal.aborted) return;
       await this.#record({ seq, event }, sent, attemptedAt);
       retried = this.#progress.retried;

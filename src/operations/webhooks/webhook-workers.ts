@@ -1,29 +1,35 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ImageRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { WebhookConfig, WebhookEvent } from '../../protocol/settings/webhook-config.js';
+import type { Leases } from '../../util/scheduling/leases.js';
 import { newestOf, type FeedJournal } from './journal-feed.js';
 import { LiveQueue } from './live-queue.js';
-import { isSubscribed, type OutgoingEvent } from './webhook-event.js';
+import { isSubscribed, type Manifests, type OutgoingEvent } from './webhook-event.js';
 import type { Sender } from './webhook-formats.js';
 import type { WebhookRecords } from './webhook-records.js';
+import { leaseOf, WebhookClaim } from './webhook-claim.js';
 import { WebhookSender } from './webhook-sender.js';
 import { WebhookWorker, type Wait } from './webhook-worker.js';
 
 /** What the workers use. */
 export interface WorkersParts {
   readonly journal: FeedJournal;
-  readonly images: Pick<ImageRecords, 'manifest'>;
+  readonly manifests: Manifests;
   readonly records: WebhookRecords;
   readonly runtime: Runtime;
   readonly describe: () => Sender;
   readonly wait: Wait;
+  /** Decides which process sends the events of a webhook, of those that share the index. */
+  readonly leases: Leases;
 }
 
 interface Running {
   readonly config: WebhookConfig;
-  readonly worker: WebhookWorker;
+  /** The events of the journal, which one of all processes sends. */
+  readonly claim: WebhookClaim;
+  /** The live events of this process. */
   readonly queue: LiveQueue;
+  readonly liveSender: WebhookSender;
 }
 
 /** Runs a worker for each webhook. */
@@ -35,12 +41,16 @@ export class WebhookWorkers {
     this.#parts = parts;
   }
 
-  /** Starts, replaces and stops workers, so that they are those of the webhooks. Forgets webhooks that do not exist. */
+  /** Starts, replaces and stops workers to match the webhooks. Forgets webhooks that do not exist. */
   async run(configs: readonly WebhookConfig[]): Promise<void> {
-    const { records } = this.#parts;
+    const { leases, records } = this.#parts;
     const names = new Set(configs.map(({ name }) => name));
     for (const name of this.#running.keys()) if (!names.has(name)) await this.stop(name);
-    for (const name of await records.names()) if (!names.has(name)) await records.forget(name);
+    for (const name of await records.names()) {
+      // Another process may just have created it, or have options that declare it.
+      if (names.has(name) || (await records.isManaged(name))) continue;
+      await leases.run(leaseOf(name), () => records.forget(name));
+    }
     for (const config of configs) await this.#start(config);
   }
 
@@ -56,7 +66,7 @@ export class WebhookWorkers {
 
   /** Attempts the event that a webhook retries now. Returns false if it is another one. */
   retryNow(name: string, seq: number): boolean {
-    return this.#running.get(name)?.worker.retryNow(seq) === true;
+    return this.#running.get(name)?.claim.retryNow(seq) === true;
   }
 
   /** Returns the number of events that the queue in memory of a webhook lost. */
@@ -69,7 +79,8 @@ export class WebhookWorkers {
     const running = this.#running.get(name);
     this.#running.delete(name);
     if (running === undefined) return;
-    await running.worker.stop();
+    await running.claim.stop();
+    running.liveSender.close();
     await running.queue.stop();
   }
 
@@ -84,11 +95,18 @@ export class WebhookWorkers {
     const before = this.#running.get(name);
     if (before !== undefined && isDeepStrictEqual(before.config, config)) return;
     await this.stop(name);
-    let progress = (await records.progress(name)) ?? (await records.begin(name, await newestOf(journal)));
-    // Other settings may work, so they are tried at once.
-    if (before !== undefined) progress = { ...progress, retried: undefined, failingSinceAt: undefined };
-    const sender = new WebhookSender(config, runtime, describe);
-    const worker = new WebhookWorker(config, progress, { ...this.#parts, sender });
-    this.#running.set(name, { config, worker, queue: new LiveQueue(sender, wait) });
+    if ((await records.progress(name)) === undefined) await records.begin(name, await newestOf(journal));
+    const start = async (): Promise<WebhookWorker> => {
+      // Read when the claim is held: another process may have sent events since.
+      const progress = (await records.progress(name)) ?? (await records.begin(name, await newestOf(journal)));
+      const sender = new WebhookSender(config, runtime, describe);
+      // Other settings may work, so they are tried at once.
+      const retried = before === undefined ? progress.retried : undefined;
+      const failingSinceAt = before === undefined ? progress.failingSinceAt : undefined;
+      return new WebhookWorker(config, { ...progress, retried, failingSinceAt }, { ...this.#parts, sender });
+    };
+    const liveSender = new WebhookSender(config, runtime, describe);
+    const claim = new WebhookClaim(name, { ...this.#parts, start });
+    this.#running.set(name, { config, claim, queue: new LiveQueue(liveSender, wait), liveSender });
   }
 }

@@ -5,7 +5,7 @@ import type { HostIdentity } from '../../protocol/settings/access-settings.js';
 /** Rules, and the sources of users. */
 export interface AccessOptions {
   /**
-   * Who may do what; access is denied unless a rule allows it. The management API can add more rules.
+   * The access rules. Access is denied unless a rule allows it. The management API can add more rules.
    * @default []
    */
   readonly rules?: readonly AccessRuleOptions[];
@@ -21,13 +21,14 @@ export interface AccessOptions {
    */
   readonly authenticate?: (request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
   /**
-   * Where the host application logs people in, for the web UI: `'/login'` or a URL. The page there sends them back to
-   * the web UI. Requires `authenticate`.
+   * The login page of the host application, for the web UI: `'/login'` or a URL. The page sends people back to the
+   * web UI. Requires `authenticate`.
    * @default none
    */
   readonly loginUrl?: string;
   /**
-   * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.
+   * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. It is read again when it
+   * changes.
    * @default none
    */
   readonly htpasswd?: string;
@@ -43,7 +44,7 @@ export interface AccessOptions {
   readonly login?: readonly LoginProviderOptions[];
   /**
    * How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may
-   * push. `'basic'`: with name and password in each request.
+   * push. `'basic'`: with a name and password in each request.
    * @default 'bearer'
    */
   readonly challenge?: 'bearer' | 'basic';
@@ -74,8 +75,8 @@ export interface TokenServerOptions {
    */
   readonly jwksUrl?: string;
   /**
-   * Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Of a certificate, only the
-   * key is used: its dates and chain (`x5c`) are not checked.
+   * Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Only the key of a
+   * certificate is used: its dates and chain (`x5c`) are not checked.
    * @default none
    */
   readonly keys?: readonly string[] | { readonly keys: readonly Readonly<Record<string, unknown>>[] };
@@ -126,19 +127,19 @@ export interface LoginProviderOptions {
   /** The id that the provider gave this registry. */
   readonly clientId: string;
   /**
-   * The secret that belongs to it.
+   * The secret that belongs to `clientId`.
    * @default a public client, which proves itself by PKCE alone
    */
   readonly clientSecret?: string;
   /**
-   * What the registry asks the provider for.
+   * The scopes that the registry requests from the provider.
    * @default ["openid","profile","email"]
    */
   readonly scopes?: readonly string[];
   /** The claim of the identity token that becomes the user name: `email`, which must be verified, or `sub`. */
   readonly user: string;
   /**
-   * The claim with the groups of the user, a list of texts.
+   * The claim with the groups of the user, a list of strings.
    * @default no groups
    */
   readonly groups?: string;
@@ -180,7 +181,7 @@ export interface OidcIdentityOptions {
   readonly groups?: readonly string[];
 }
 
-/** Allows something: to users, groups, or everyone. */
+/** Grants permissions to users, groups or everyone. */
 export interface AccessRuleOptions {
   /**
    * One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A

@@ -1,20 +1,22 @@
 // Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
-import type { BlobStore } from '../../ports/bytes.js';
 import type { HookOptions } from '../../ports/hooks.js';
-import type { MetadataStore } from '../../ports/metadata.js';
 import type { Logger } from '../../ports/runtime.js';
 import type { AccessOptions } from './access-options.js';
+import type { GarbageCollectionOptions, LimitOptions, QuotaOptions } from './limit-options.js';
 import type { RepositoryOptions } from './repository-options.js';
+import type { StorageOptions } from './storage-options.js';
 import type { SyncOptions } from './sync-options.js';
 import type { WebhookOptions } from './webhook-options.js';
 
 /** The options of `createRegistry`. Durations are in seconds and sizes in bytes, as their names say. */
 export interface RegistryOptions {
   /**
-   * The data folder. It is created when it does not exist, and one process owns it. In code also
+   * The data folder. It is created when it does not exist, and one process owns it.
+   * `{ metadata: { level }, blobs: { s3 } }`: the index in a folder and the blobs in a bucket.
+   * `{ metadata: { postgres }, blobs: { s3 } }`: the index in a database, for several processes. In code also
    * `{ blobs, metadata }`: stores of your own.
    */
-  readonly storage: string | { readonly blobs: BlobStore; readonly metadata: MetadataStore };
+  readonly storage: StorageOptions;
   /**
    * `'read-only'`: anyone may pull, and no one may write or administer. `'open'`: anyone may do everything; choose it
    * only where no one else can reach the registry, or where the host application guards it. An object: rules and the
@@ -28,12 +30,12 @@ export interface RegistryOptions {
    */
   readonly repositories?: readonly RepositoryOptions[];
   /**
-   * Copies images of other registries to local repositories, again and again.
+   * Copies images from other registries to local repositories, on a schedule.
    * @default []
    */
   readonly sync?: readonly SyncOptions[];
   /**
-   * Sends pushes, deletes and other events to URLs, in order and at least once.
+   * Reports pushes, deletes and other events to URLs, in order and at least once.
    * @default []
    */
   readonly webhooks?: readonly WebhookOptions[];
@@ -65,7 +67,7 @@ export interface RegistryOptions {
   readonly publicUrl?: string;
   /**
    * Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`, and `unix:` for proxies that
-   * connect to a Unix socket. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.
+   * connect to a Unix socket. The registry trusts `X-Forwarded-For`, `-Proto` and `-Host` from these only.
    * @default []
    */
   readonly trustedProxies?: readonly string[];
@@ -87,6 +89,8 @@ export interface RegistryOptions {
   readonly garbageCollection?: GarbageCollectionOptions;
   /** Backups of the running registry. */
   readonly backups?: BackupOptions;
+  /** Imports of folders of other registries by the running registry. */
+  readonly imports?: ImportOptions;
   /**
    * Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a
    * full disk. At most a tenth of the file system. `0`: none.
@@ -94,14 +98,14 @@ export interface RegistryOptions {
    */
   readonly reserveBytes?: number;
   /**
-   * Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such
-   * a start is refused. Set it for one start only.
+   * Starts with an empty index when the index is lost or damaged, and moves the remains of the old index aside.
+   * Without this option, the registry refuses to start. Set it for one start only.
    * @default false
    */
   readonly acceptEmptyIndex?: boolean;
   /**
-   * Counts for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`. `artifactapi serve` has
-   * it on unless the file turns it off.
+   * Collects metrics for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`.
+   * `artifactapi serve` collects them unless the configuration file turns them off.
    * @default false
    */
   readonly metrics?: boolean;
@@ -146,28 +150,28 @@ export interface RetentionOptions {
   readonly policies: readonly RetentionPolicyOptions[];
 }
 
-/** What to keep of the images that match. */
+/** What to keep in the images that match. */
 export interface RetentionPolicyOptions {
   /** Patterns of `repository/image`. The first policy that matches an image applies. */
   readonly names: readonly string[];
   /**
-   * A tag that any of these lines keeps stays; all others are deleted.
+   * A tag is kept if any of these settings keeps it. All other tags are deleted.
    * @default all tags stay
    */
   readonly keep?: readonly RetentionKeepOptions[];
   /**
-   * Deletes manifests that no tag and no index names and that are not referrers of a manifest that stays.
+   * Deletes manifests that no tag or index names and that are not referrers of a manifest that is kept.
    * @default they stay
    */
   readonly untagged?: RetentionUntaggedOptions;
   /**
-   * A run that would delete a larger share of the tags of an image waits for a confirmation of them.
+   * A run that would delete a larger share of the tags of an image waits for a confirmation.
    * @default 0.5
    */
   readonly maxShare?: number;
 }
 
-/** Deletes manifests that no tag and no index names and that are not referrers of a manifest that stays. */
+/** Deletes manifests that no tag or index names and that are not referrers of a manifest that is kept. */
 export interface RetentionUntaggedOptions {
   /** How long a manifest stays after it was pushed, pulled or lost its last tag. */
   readonly keepSeconds: number;
@@ -193,7 +197,7 @@ export interface RetentionKeepOptions {
 export interface AuditOptions {
   /**
    * The path of the file. A relative one is relative to the folder of the config file, in code to the working
-   * directory. The folder is created if it does not exist. Not shared with another registry.
+   * directory. The folder is created if it does not exist. Do not share it with another registry.
    */
   readonly file: string;
   /**
@@ -207,11 +211,22 @@ export interface AuditOptions {
    */
   readonly maxBytes?: number;
   /**
-   * What is recorded. `change`: each change of images, tags, repositories, access control and jobs. `login`: logins
-   * and refused ones. `denied`: requests that the rules refused.
+   * The events to record. `change`: each change of images, tags, repositories, access control and jobs. `login`:
+   * logins, and refused logins. `denied`: requests that the rules refused.
    * @default ["change","login","denied"]
    */
   readonly events?: readonly ('change' | 'login' | 'denied')[];
+}
+
+/** Imports of folders of other registries by the running registry. */
+export interface ImportOptions {
+  /**
+   * The folders that administrators may import through the management API, and everything in them: data folders of
+   * other registries, outside of the data folder of this registry. Symbolic links that point outside of them are not
+   * followed. A relative path is relative to the folder of the config file, in code to the working directory.
+   * @default []
+   */
+  readonly folders?: readonly string[];
 }
 
 /** Backups of the running registry. */
@@ -222,77 +237,4 @@ export interface BackupOptions {
    * @default none: backups are taken by the command only
    */
   readonly folder?: string;
-}
-
-/** Timing of the garbage collector. */
-export interface GarbageCollectionOptions {
-  /**
-   * How long unreferenced content is kept. Set it longer than your longest push takes.
-   * @default 86400
-   */
-  readonly graceSeconds?: number;
-  /**
-   * How often the collector runs. `0`: only on request.
-   * @default 3600
-   */
-  readonly intervalSeconds?: number;
-  /**
-   * How long an unfinished upload may be idle before it is deleted.
-   * @default 604800
-   */
-  readonly uploadExpirySeconds?: number;
-  /**
-   * How long blobs that are not in the index stay in quarantine before they are deleted.
-   * @default 2592000
-   */
-  readonly orphanRetentionSeconds?: number;
-}
-
-/** Limits on what a client may do. */
-export interface LimitOptions {
-  /**
-   * Requests of one address, or of one IPv6 /64 network. A minute's worth may arrive at once. Further requests get
-   * 429 with `Retry-After`.
-   * @default no limit
-   */
-  readonly maxRequestsPerMinutePerClient?: number;
-  /**
-   * Requests of one user.
-   * @default no limit
-   */
-  readonly maxRequestsPerMinutePerPrincipal?: number;
-  /**
-   * Size of a pushed blob. A larger one gets 413.
-   * @default no limit
-   */
-  readonly maxBlobBytes?: number;
-  /**
-   * Minimum transfer rate of a request body, averaged over a minute. A slower one gets 408. `0`: no minimum.
-   * @default 1024
-   */
-  readonly minBytesPerSecond?: number;
-  /**
-   * Minimum rate at which a client reads a response, averaged over a minute. The connection of a slower one is
-   * closed. `0`: no minimum.
-   * @default 1024
-   */
-  readonly minDownloadBytesPerSecond?: number;
-  /**
-   * Connections of one address, or of one IPv6 /64 network, to the standalone server, except trusted proxies; further
-   * ones are closed. Also concurrent requests of one client, identified by the forwarded address behind a trusted
-   * proxy; further ones get 429 with `Retry-After`.
-   * @default 1000
-   */
-  readonly maxConnectionsPerClient?: number;
-}
-
-/** Limits the total size of images. */
-export interface QuotaOptions {
-  /**
-   * One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A
-   * repository's name alone matches all its images.
-   */
-  readonly names: string | readonly string[];
-  /** The maximum size of all images in local repositories that match. */
-  readonly maxBytes: number;
 }

@@ -72,7 +72,7 @@ export interface RemoteRepositoryOptions {
   readonly cache?: boolean;
   /**
    * Credentials for the upstream: a name and a password, a token that is sent unchanged, or a Docker credential
-   * helper that returns one of them. In code also a function that does.
+   * helper that returns one of them. In code, also a function that returns them.
    * @default none: anonymous requests
    */
   readonly credentials?: { readonly username: string; readonly password: string } | { readonly token: string } | { readonly exec: readonly string[]; readonly expiresSeconds?: number } | (() => Promise<UpstreamCredentials | undefined>);
@@ -82,8 +82,9 @@ export interface RemoteRepositoryOptions {
    */
   readonly tagTtlSeconds?: number;
   /**
-   * The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every
-   * request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.
+   * `tagTtlSeconds` by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match,
+   * every request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and
+   * `sha256-<hex>`.
    * @default []
    */
   readonly tagTtlRules?: readonly { readonly tags: string; readonly ttlSeconds: number }[];
@@ -94,8 +95,8 @@ export interface RemoteRepositoryOptions {
    */
   readonly negativeTtlSeconds?: number;
   /**
-   * What happens to a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names
-   * the digest that is still cached. `'keep'`: it is served as stale.
+   * The treatment of a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404
+   * names the digest that is still cached. `'keep'`: it is served as stale.
    * @default 'drop'
    */
   readonly whenAbsent?: 'drop' | 'keep';
@@ -131,7 +132,7 @@ export interface RemoteRepositoryOptions {
    */
   readonly responseTimeoutSeconds?: number;
   /**
-   * Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.
+   * Certificates of a private certificate authority in PEM, trusted in addition to the public authorities.
    * @default none
    */
   readonly ca?: string;

@@ -1,6 +1,6 @@
 // Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
 
-/** Copies images of another registry, again and again. */
+/** Copies images from another registry on a schedule. */
 export interface SyncOptions {
   /** The name of the sync. */
   readonly name: string;
@@ -25,8 +25,8 @@ export interface SyncOptions {
    */
   readonly semver?: string;
   /**
-   * Which platforms of an index to copy: `['linux/amd64', 'linux/arm/v7']`. `linux/arm` has all its variants. The
-   * index keeps its digest and names the others too. Needs `sparse` at `to`.
+   * Which platforms of an index to copy: `['linux/amd64', 'linux/arm/v7']`. `linux/arm` includes all its variants.
+   * The index keeps its digest, and still names the other platforms. Needs `sparse` at `to`.
    * @default all
    */
   readonly platforms?: readonly string[];
@@ -41,8 +41,8 @@ export interface SyncOptions {
    */
   readonly everySeconds?: number;
   /**
-   * Whether to delete tags at `to` that `images` and `tags` match and that the upstream reports as absent. A failure
-   * of the upstream deletes nothing.
+   * Whether to delete tags in `to` that match `images` and `tags` and that the upstream reports as absent. If the
+   * upstream fails, nothing is deleted.
    * @default false
    */
   readonly delete?: boolean;

@@ -12,7 +12,7 @@ export interface WebhookOptions {
    */
   readonly secret: string;
   /**
-   * A second secret that also signs, while receivers change from it to `secret`.
+   * A second secret that also signs, while receivers change over to `secret`.
    * @default none
    */
   readonly previousSecret?: string;
@@ -23,10 +23,10 @@ export interface WebhookOptions {
    */
   readonly format?: 'distribution' | 'cloudevents';
   /**
-   * What is sent. `push`: a manifest was pushed or restored, or a tag names another one. `delete`: a manifest or tag
-   * was deleted. `tag`: a tag was moved or deleted. `repository`: a repository was created, changed or deleted.
-   * `pull` and `quota`: a manifest was pulled, or a quota is nearly used up; these may be lost. `repository` and
-   * `quota` need `cloudevents`.
+   * The events to send. `push`: a manifest was pushed or restored, or a tag was created or moved. `delete`: a
+   * manifest or tag was deleted. `tag`: a tag was created, moved or deleted. `repository`: a repository was created,
+   * changed or deleted. `pull` and `quota`: a manifest was pulled, or a quota is nearly used up; these may be lost.
+   * `repository` and `quota` need `cloudevents`.
    * @default ["push","delete"]
    */
   readonly events?: readonly ('push' | 'delete' | 'tag' | 'repository' | 'pull' | 'quota')[];
@@ -42,12 +42,12 @@ export interface WebhookOptions {
    */
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * Timeout for the connection, and for the answer.
+   * Timeout for the connection, and for the response.
    * @default 10
    */
   readonly timeoutSeconds?: number;
   /**
-   * Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.
+   * Certificates of a private certificate authority in PEM, trusted in addition to the public authorities.
    * @default none
    */
   readonly ca?: string;

@@ -8,6 +8,16 @@ export interface AccountDocument {
   readonly updated_at: string;
 }
 
+/** Anyone who can log in by name. `source` is `account`, `htpasswd`, `oidc` or `host`. */
+export interface PersonDocument {
+  readonly name: string;
+  readonly source: string;
+  readonly groups: readonly string[];
+  readonly tokens: number;
+  readonly disabled: boolean;
+  readonly last_login_at?: string;
+}
+
 /** A token of an account, without its secret. */
 export interface AccountTokenDocument {
   readonly id: string;

@@ -5,4 +5,15 @@ export interface SelfTestDocument {
   readonly announced_bytes: number | null;
   /** In hexadecimal digits. */
   readonly sha256: string;
+  /** Milliseconds from the headers of the request to the end of its body. */
+  readonly receive_ms: number;
+  /** How the registry sees the client, behind the proxies that it trusts. */
+  readonly seen: {
+    /** An IP address; empty on a Unix socket. */
+    readonly address: string;
+    /** The origin that the client uses: `https://registry.example`; `null` without a usable `Host`. */
+    readonly origin: string | null;
+    /** What precedes `/v2` and `/api/v1`. */
+    readonly prefix: string;
+  };
 }

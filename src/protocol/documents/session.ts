@@ -1,6 +1,6 @@
 /** Who uses the web UI, and what it needs to know of the registry. */
 export interface SessionDocument {
-  /** `null`: nobody logged in. */
+  /** `null`: no one is logged in. */
   readonly principal: {
     readonly id: string;
     readonly groups: readonly string[];
@@ -12,7 +12,7 @@ export interface SessionDocument {
   readonly may: {
     /** Administer the whole registry. */
     readonly admin: boolean;
-    /** See what goes on in the whole registry. */
+    /** See what happens in the whole registry. */
     readonly monitor: boolean;
     /** See the images that it may pull. */
     readonly browse: boolean;
@@ -53,3 +53,10 @@ export interface SessionListDocument {
     readonly current: boolean;
   }[];
 }
+
+/**
+ * Why a login at a provider failed, as the address of the web UI says it. `refused`: for another reason, which the log
+ * has.
+ */
+export type LoginProblemCode =
+  'again' | 'name' | 'email' | 'claims' | 'disabled' | 'throttled' | 'unavailable' | 'refused';

@@ -8,7 +8,9 @@ export interface UpstreamStatusDocument {
   readonly [fact: string]: unknown;
 }
 
-/** A repository in the status. Figures are absent for callers who may not pull everything in it, and of virtual ones. */
+/**
+ * A repository in the status. Figures are absent for callers who may not pull everything in it, and of virtual ones.
+ */
 export interface RepositoryStatusDocument {
   readonly name: string;
   readonly repo_type: 'local' | 'remote' | 'virtual';
@@ -37,7 +39,12 @@ export interface StatusDocument {
   readonly stored_bytes: number;
   readonly reclaimable: { readonly bytes: number; readonly computed_at: string } | null;
   readonly trash_bytes?: number | null;
-  readonly disk?: { readonly free_bytes: number; readonly total_bytes: number } | null;
+  readonly disk?: {
+    readonly free_bytes: number;
+    readonly total_bytes: number;
+    /** At the growth of the last 14 days. `null`: unknown, or it does not grow. */
+    readonly full_in_days: number | null;
+  } | null;
   readonly problems?: readonly ProblemDocument[];
   readonly counted_at: string | null;
   readonly unique_counted_at: string | null;

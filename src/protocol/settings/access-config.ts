@@ -63,7 +63,7 @@ export const accessRuleSchema = strictOptions({
     }
     refusePartialMonitor(rule, context);
   })
-  .meta({ title: 'AccessRuleOptions', description: 'Allows something: to users, groups, or everyone.' });
+  .meta({ title: 'AccessRuleOptions', description: 'Grants permissions to users, groups or everyone.' });
 
 /** Checks a limit of an account's token. */
 export const accessLimitSchema = strictOptions({ names: patternsSchema, allow: allowSchema }).superRefine(

@@ -15,6 +15,20 @@ export function isAccountName(text: string): boolean {
   return text.length <= 128 && accountPattern.test(text);
 }
 
+/** The grammar of names that OIDC providers and host applications report: any script, in a path and in a login. */
+export const personPattern = /^(?!\.{1,2}$)[^\s:]{1,255}$/;
+
+/** Returns whether someone whom an OIDC provider or the host application reports can have the name. */
+export function isPersonName(text: string): boolean {
+  return text !== 'anonymous' && personPattern.test(text) && /^[^\p{C}\p{Z}]+$/u.test(text);
+}
+
+/** Parses the name of a person. @throws RegistryError NOT_FOUND for an invalid name, which no one has. */
+export function parsePersonName(text: string): string {
+  if (personPattern.test(text)) return text;
+  throw notFound('person', text);
+}
+
 /** Parses an account name. @throws RegistryError NOT_FOUND for an invalid name, which no account has. */
 export function parseAccountName(text: string): string {
   if (isAccountName(text)) return text;
@@ -34,8 +48,8 @@ export function parseRuleId(text: string): string {
   throw notFound('rule', text);
 }
 
-/** Creates the error for an absent account, token or rule. */
-export function notFound(kind: 'account' | 'token' | 'rule', name?: string): RegistryError {
+/** Creates the error for an absent account, person, token or rule. */
+export function notFound(kind: 'account' | 'person' | 'token' | 'rule', name?: string): RegistryError {
   const detail = name === undefined ? undefined : { [kind]: name.slice(0, 200) };
   return new RegistryError('NOT_FOUND', { message: `${kind} not found`, detail });
 }

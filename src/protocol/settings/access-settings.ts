@@ -6,7 +6,7 @@ import { externalTokensSchema, loginProvidersSchema, oidcIssuersSchema, ownToken
 /** Checks the option `access` if it is an object, and fills in the defaults. */
 export const accessSettingsSchema = strictOptions({
   rules: z.array(accessRuleSchema).default([]).meta({
-    description: 'Who may do what; access is denied unless a rule allows it. The management API can add more rules.',
+    description: 'The access rules. Access is denied unless a rule allows it. The management API can add more rules.',
   }),
   groups: z.record(identityNameSchema, z.array(identityNameSchema)).default({}).meta({
     description:
@@ -31,12 +31,12 @@ export const accessSettingsSchema = strictOptions({
     .optional()
     .meta({
       description:
-        "Where the host application logs people in, for the web UI: `'/login'` or a URL. The page there sends them back to the web UI. Requires `authenticate`.",
+        "The login page of the host application, for the web UI: `'/login'` or a URL. The page sends people back to the web UI. Requires `authenticate`.",
       unset: 'none',
     }),
   htpasswd: z.string().min(1, 'must be the path of a file').optional().meta({
     description:
-      'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.',
+      'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. It is read again when it changes.',
     unset: 'none',
   }),
   oidc: oidcIssuersSchema.default([]).meta({
@@ -47,7 +47,7 @@ export const accessSettingsSchema = strictOptions({
   }),
   challenge: z.enum(['bearer', 'basic'], { error: 'must be "bearer" or "basic"' }).default('bearer').meta({
     description:
-      "How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may push. `'basic'`: with name and password in each request.",
+      "How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may push. `'basic'`: with a name and password in each request.",
   }),
   tokens: ownTokensSchema.prefault({}).meta({ description: 'The tokens that the registry issues.' }),
   tokenServer: externalTokensSchema.optional().meta({

@@ -68,7 +68,7 @@ export function describeProblems(error: z.ZodError): Problem[] {
   });
 }
 
-/** Returns the message of a schema, or replaces zod's own message, which speaks of inputs instead of options. */
+/** Returns the message of a schema, or replaces zod's own message, which mentions inputs instead of options. */
 function messageOf(issue: z.core.$ZodIssue): string {
   if (!/^(Invalid (input|option)|Too (small|big)): /.test(issue.message)) return issue.message;
   if (issue.code === 'invalid_type')

@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { z } from 'zod';
 
 /** Parses a private (PKCS #8 or SEC 1) or public P-256 key in PEM. Returns `undefined` for anything else. */
 export function parseEs256Pem(pem: string): KeyObject | undefined {
@@ -13,13 +14,12 @@ export function parseEs256Pem(pem: string): KeyObject | undefined {
 export function parsePublicPems(text: string): KeyObject[] | undefined {
   const pems = text.match(/-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g) ?? [];
   const keys = pems.map((pem) => (/^-----BEGIN [A-Z0-9 ]*PRIVATE/.test(pem) ? undefined : parseKey(pem)));
-  return keys.length > 0 && keys.every((key) => key !== undefined && isForSignatures(key))
-    ? (keys as KeyObject[])
-    : undefined;
+  const usable = keys.filter((key) => key !== undefined).filter(isForSignatures);
+  return keys.length > 0 && usable.length === keys.length ? usable : undefined;
 }
 
 /** Returns whether a text has at least one certificate in PEM, and no broken one. Node ignores broken ones silently. */
-export function hasCertificates(text: string): boolean {
+function hasCertificates(text: string): boolean {
   const pems = text.match(/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----[^-]+-----END \1CERTIFICATE-----/g) ?? [];
   return pems.length > 0 && pems.every(isCertificate);
 }
@@ -45,3 +45,15 @@ function parseKey(pem: string): KeyObject | undefined {
     return undefined;
   }
 }
+
+/** Certificates of a private certificate authority, for an upstream or a receiver. */
+export const certificatesSchema = z
+  .string()
+  // Empty: a variable with an empty default, where none are needed.
+  .refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file')
+  .optional()
+  .meta({
+    description:
+      'Certificates of a private certificate authority in PEM, trusted in addition to the public authorities.',
+    unset: 'none',
+  });

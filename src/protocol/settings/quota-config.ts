@@ -25,6 +25,6 @@ export function findRepeatedQuotas(quotas: readonly Pick<QuotaConfig, 'names'>[]
   const keys = quotas.map(({ names }) => canonicalNames(names).join(' '));
   return keys.flatMap((key, i) => {
     const first = keys.indexOf(key);
-    return first === i ? [] : [{ path: `${path}[${i}].names`, problem: `are those of ${path}[${first}]` }];
+    return first === i ? [] : [{ path: `${path}[${i}].names`, problem: `already have the quota ${path}[${first}]` }];
   });
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
 import { upstreamCredentialsSchema } from './upstream-credentials.js';
 import { upstreamPresets, upstreamUrlOf, type UpstreamPreset } from './upstream-presets.js';
-import { hasCertificates } from './pem-keys.js';
+import { certificatesSchema } from './pem-keys.js';
 import { bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 
 const nameSchema = z
@@ -106,7 +106,7 @@ const remoteSchema = strictOptions({
     .default([])
     .meta({
       description:
-        "The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.",
+        "`tagTtlSeconds` by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.",
     }),
   negativeTtlSeconds: secondsSchema.default(30).meta({
     description:
@@ -114,7 +114,7 @@ const remoteSchema = strictOptions({
   }),
   whenAbsent: z.enum(['drop', 'keep'], { error: 'must be "drop" or "keep"' }).default('drop').meta({
     description:
-      "What happens to a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names the digest that is still cached. `'keep'`: it is served as stale.",
+      "The treatment of a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names the digest that is still cached. `'keep'`: it is served as stale.",
   }),
   listTtlSeconds: secondsSchema.default(60).meta({
     description:
@@ -141,16 +141,7 @@ const remoteSchema = strictOptions({
     .max(3600)
     .default(30)
     .meta({ description: 'Timeout for the response headers and for each further part of the body.' }),
-  ca: z
-    .string()
-    // Empty: a variable with an empty default, for an upstream that needs none.
-    .refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file')
-    .optional()
-    .meta({
-      description:
-        'Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.',
-      unset: 'none',
-    }),
+  ca: certificatesSchema,
   proxy: z.string().refine(isUpstreamUrl, 'must be an http or https URL').optional().meta({
     description: 'The URL of an outgoing proxy.',
     unset: '`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide',

@@ -23,7 +23,7 @@ const policySchema = strictOptions({
     description: 'Patterns of `repository/image`. The first policy that matches an image applies.',
   }),
   keep: z.array(keepSchema).min(1, 'must have at least one line: omit it to keep all tags').max(100).optional().meta({
-    description: 'A tag that any of these lines keeps stays; all others are deleted.',
+    description: 'A tag is kept if any of these settings keeps it. All other tags are deleted.',
     unset: 'all tags stay',
   }),
   untagged: strictOptions({
@@ -35,13 +35,13 @@ const policySchema = strictOptions({
     .optional()
     .meta({
       description:
-        'Deletes manifests that no tag and no index names and that are not referrers of a manifest that stays.',
+        'Deletes manifests that no tag or index names and that are not referrers of a manifest that is kept.',
       unset: 'they stay',
     }),
   maxShare: z.number().min(0).max(1).default(0.5).meta({
-    description: 'A run that would delete a larger share of the tags of an image waits for a confirmation of them.',
+    description: 'A run that would delete a larger share of the tags of an image waits for a confirmation.',
   }),
-}).meta({ title: 'RetentionPolicyOptions', description: 'What to keep of the images that match.' });
+}).meta({ title: 'RetentionPolicyOptions', description: 'What to keep in the images that match.' });
 
 /** Checks the retention policies, for code and configuration file. */
 export const retentionSchema = strictOptions({

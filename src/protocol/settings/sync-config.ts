@@ -43,7 +43,7 @@ export const syncFieldsSchema = strictOptions({
     .optional()
     .meta({
       description:
-        "Which platforms of an index to copy: `['linux/amd64', 'linux/arm/v7']`. `linux/arm` has all its variants. The index keeps its digest and names the others too. Needs `sparse` at `to`.",
+        "Which platforms of an index to copy: `['linux/amd64', 'linux/arm/v7']`. `linux/arm` includes all its variants. The index keeps its digest, and still names the other platforms. Needs `sparse` at `to`.",
       unset: 'all',
     }),
   referrers: z
@@ -56,9 +56,9 @@ export const syncFieldsSchema = strictOptions({
     .meta({ description: 'How often to run. `0`: only on request.' }),
   delete: z.boolean().default(false).meta({
     description:
-      'Whether to delete tags at `to` that `images` and `tags` match and that the upstream reports as absent. A failure of the upstream deletes nothing.',
+      'Whether to delete tags in `to` that match `images` and `tags` and that the upstream reports as absent. If the upstream fails, nothing is deleted.',
   }),
-}).meta({ title: 'SyncOptions', description: 'Copies images of another registry, again and again.' });
+}).meta({ title: 'SyncOptions', description: 'Copies images from another registry on a schedule.' });
 
 /** Checks the settings of a sync, for code, configuration file and management API. */
 export const syncConfigSchema = syncFieldsSchema.refine(

@@ -75,7 +75,7 @@ export const externalTokensSchema = strictOptions({
     .optional()
     .meta({
       description:
-        'Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Of a certificate, only the key is used: its dates and chain (`x5c`) are not checked.',
+        'Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Only the key of a certificate is used: its dates and chain (`x5c`) are not checked.',
       unset: 'none',
     }),
 })
@@ -127,14 +127,14 @@ export const loginProviderSchema = strictOptions({
   issuer: urlSchema.meta({ description: 'The exact `iss` of its tokens: `https://accounts.google.com`.' }),
   clientId: textSchema.meta({ description: 'The id that the provider gave this registry.' }),
   clientSecret: textSchema.optional().meta({
-    description: 'The secret that belongs to it.',
+    description: 'The secret that belongs to `clientId`.',
     unset: 'a public client, which proves itself by PKCE alone',
   }),
   scopes: z
     .array(textSchema)
     .default(['openid', 'profile', 'email'])
     .refine((scopes) => scopes.includes('openid'), 'must contain "openid"')
-    .meta({ description: 'What the registry asks the provider for.' }),
+    .meta({ description: 'The scopes that the registry requests from the provider.' }),
   user: z.string().min(1).max(255).meta({
     description:
       'The claim of the identity token that becomes the user name: `email`, which must be verified, or `sub`.',
@@ -144,7 +144,7 @@ export const loginProviderSchema = strictOptions({
     .min(1)
     .max(255)
     .optional()
-    .meta({ description: 'The claim with the groups of the user, a list of texts.', unset: 'no groups' }),
+    .meta({ description: 'The claim with the groups of the user, a list of strings.', unset: 'no groups' }),
   allow: z.record(z.string().min(1), z.string().max(255)).default({}).meta({
     description: "A pattern for each claim, which all must match: `{ hd: 'example.com' }`.",
   }),

@@ -23,8 +23,8 @@ export const upstreamCredentialsSchema = z
   .union(
     [
       strictOptions({
-        username: z.string().min(1).meta({ description: 'The name, with `password`.' }),
-        password: z.string().meta({ description: 'The password, with `username`.' }),
+        username: z.string().min(1).meta({ description: 'The user name, used with `password`.' }),
+        password: z.string().meta({ description: 'The password, used with `username`.' }),
       }),
       strictOptions({
         token: z
@@ -42,7 +42,7 @@ export const upstreamCredentialsSchema = z
   .optional()
   .meta({
     description:
-      'Credentials for the upstream: a name and a password, a token that is sent unchanged, or a Docker credential helper that returns one of them. In code also a function that does.',
+      'Credentials for the upstream: a name and a password, a token that is sent unchanged, or a Docker credential helper that returns one of them. In code, also a function that returns them.',
     unset: 'none: anonymous requests',
   });
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
 import { patternsSchema } from './access-config.js';
 import { secondsSchema, strictOptions, type Immutable } from './option-schema.js';
-import { hasCertificates } from './pem-keys.js';
+import { certificatesSchema } from './pem-keys.js';
 
 /** What a webhook can subscribe to. */
 export const webhookEvents = ['push', 'delete', 'tag', 'repository', 'pull', 'quota'] as const;
@@ -72,7 +72,7 @@ export const webhookFieldsSchema = strictOptions({
       'Signs each request, so that the receiver can verify it: at least 24 characters, or `whsec_` and base64 as in Standard Webhooks.',
   }),
   previousSecret: secretSchema.optional().meta({
-    description: 'A second secret that also signs, while receivers change from it to `secret`.',
+    description: 'A second secret that also signs, while receivers change over to `secret`.',
     unset: 'none',
   }),
   format: z
@@ -88,7 +88,7 @@ export const webhookFieldsSchema = strictOptions({
     .default(['push', 'delete'])
     .meta({
       description:
-        'What is sent. `push`: a manifest was pushed or restored, or a tag names another one. `delete`: a manifest or tag was deleted. `tag`: a tag was moved or deleted. `repository`: a repository was created, changed or deleted. `pull` and `quota`: a manifest was pulled, or a quota is nearly used up; these may be lost. `repository` and `quota` need `cloudevents`.',
+        'The events to send. `push`: a manifest was pushed or restored, or a tag was created or moved. `delete`: a manifest or tag was deleted. `tag`: a tag was created, moved or deleted. `repository`: a repository was created, changed or deleted. `pull` and `quota`: a manifest was pulled, or a quota is nearly used up; these may be lost. `repository` and `quota` need `cloudevents`.',
     }),
   names: patternsSchema.optional().meta({
     description:
@@ -103,16 +103,8 @@ export const webhookFieldsSchema = strictOptions({
     .min(1, 'must be at least 1')
     .max(60, 'must be at most 60')
     .default(10)
-    .meta({ description: 'Timeout for the connection, and for the answer.' }),
-  ca: z
-    .string()
-    .refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file')
-    .optional()
-    .meta({
-      description:
-        'Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.',
-      unset: 'none',
-    }),
+    .meta({ description: 'Timeout for the connection, and for the response.' }),
+  ca: certificatesSchema,
   proxy: z.string().refine(isPlainUrl, 'must be an http or https URL without credentials').optional().meta({
     description: 'The URL of an outgoing proxy.',
     unset: '`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide',

@@ -49,7 +49,7 @@ export const endpoints = [
     path: '/v2/token',
     access: 'token',
     spec: 'docker token auth (OAuth2)',
-    summary: 'The same for a form with `grant_type` and a password or refresh token.',
+    summary: 'Returns the same for a form with `grant_type` and a password or refresh token.',
   },
   {
     op: 'catalog.list',
@@ -58,7 +58,7 @@ export const endpoints = [
     access: 'catalog',
     spec: 'extension',
     query: [...imagePageQuery, namespaceQuery],
-    summary: 'Lists the images of all repositories, or of the one that the host or `ns` names; `n`, `last`.',
+    summary: 'Lists the images of all repositories, or of the one that the host or `ns` addresses; `n`, `last`.',
   },
   {
     op: 'upload.start',
@@ -202,7 +202,9 @@ const blobPath = '/v2/:name/blobs/:digest';
 const manifestPath = '/v2/:name/manifests/:reference';
 const uploadPath = '/v2/:name/blobs/uploads/:session';
 
-/** Builds the URLs for `Location`. They have only a path, which all clients resolve, so they are valid behind any proxy. */
+/**
+ * Builds the URLs for `Location`. They have only a path, which all clients resolve, so they are valid behind any proxy.
+ */
 export const locations = {
   blob: (name: WireName, digest: Digest): string => buildPath(blobPath, { name, digest }),
   manifest: (name: WireName, reference: Reference): string => buildPath(manifestPath, { name, reference }),

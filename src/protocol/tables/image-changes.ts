@@ -4,7 +4,7 @@ import { parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
 import { parseReference, parseTag, type Reference, type Tag } from '../names.js';
 import { describeProblems, strictOptions } from '../settings/option-schema.js';
-import { encodeTime, problemsFound } from './encoding.js';
+import { encodeTime, problemsFound } from './documents/encoding.js';
 
 /** Tags or digests of one request. */
 const maxTargets = 1000;

@@ -1,12 +1,12 @@
-import { accessEndpoints } from './access-endpoints.js';
-import { imageEndpoints } from './image-endpoints.js';
-import { jobEndpoints } from './job-endpoints.js';
-import { monitoringEndpoints } from './monitoring-endpoints.js';
-import { protectionEndpoints } from './protection-endpoints.js';
-import { trashEndpoints } from './trash-endpoints.js';
-import { sessionEndpoints } from './session-endpoints.js';
-import { syncEndpoints } from './sync-endpoints.js';
-import { webhookEndpoints } from './webhook-endpoints.js';
+import { accessEndpoints } from './rows/access-endpoints.js';
+import { imageEndpoints } from './rows/image-endpoints.js';
+import { jobEndpoints } from './rows/job-endpoints.js';
+import { monitoringEndpoints } from './rows/monitoring-endpoints.js';
+import { protectionEndpoints } from './rows/protection-endpoints.js';
+import { trashEndpoints } from './rows/trash-endpoints.js';
+import { sessionEndpoints } from './rows/session-endpoints.js';
+import { syncEndpoints } from './rows/sync-endpoints.js';
+import { webhookEndpoints } from './rows/webhook-endpoints.js';
 import { dryRunQuery, explainQuery, exportQuery, importQuery, purgeQuery } from './query-parameters.js';
 import {
   repositoryConfigSchema,
@@ -17,10 +17,10 @@ import {
 import { problemOfManaged } from '../settings/upstream-credentials.js';
 import { upstreamUrlOf } from '../settings/upstream-presets.js';
 import { describeProblems, describeUnknown, type Problem } from '../settings/option-schema.js';
-import { encodeTime, problemsFound, toWireProblem } from './encoding.js';
+import { encodeTime, problemsFound, toWireProblem } from './documents/encoding.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
-import { upkeepEndpoints } from './upkeep-endpoints.js';
-import { upstreamEndpoints } from './upstream-endpoints.js';
+import { upkeepEndpoints } from './rows/upkeep-endpoints.js';
+import { upstreamEndpoints } from './rows/upstream-endpoints.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
 export { encodeTime, problemsFound };
@@ -51,7 +51,7 @@ export const managementEndpoints = [
     access: 'login',
     spec: 'artifactapi',
     summary:
-      'Counts and hashes a body of at most 1 GiB and keeps nothing: finds out what proxies on the way let through.',
+      'Counts and hashes a body of at most 1 GiB and stores nothing: shows what proxies on the way let through, and how the registry sees the client.',
   },
   {
     op: 'repository.list',
@@ -67,7 +67,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories',
     access: 'admin',
     spec: 'artifactapi',
-    summary: 'Creates a repository: 201; 409 if the name is taken, or content of another type is stored under it.',
+    summary: 'Creates a repository: 201; 409 if the name is taken, or has stored content of another type.',
   },
   {
     op: 'repository.get',
@@ -75,7 +75,8 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository',
     access: 'browse',
     spec: 'artifactapi',
-    summary: 'Returns a repository: its settings and status to its administrators, its type and description to others.',
+    summary:
+      'Returns a repository: to its administrators with settings and status, to others with type and description.',
   },
   {
     op: 'repository.replace',
@@ -196,7 +197,7 @@ export function encodeRepository(record: {
 const settingNames = Object.values(repositorySchemas).flatMap(({ shape }) => Object.keys(shape).map(toWirePath));
 
 /** Fields that the API adds. They are ignored on input, so that clients can read, edit and put back a document. */
-const readOnlyFields = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status']);
+const readOnlyFields = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status', 'protection']);
 
 /**
  * Decodes the document of a repository: snake case, `repo_type`, and `package_type: "docker"`.
@@ -234,7 +235,10 @@ export function decodeRepository(
   return checked.data;
 }
 
-/** Returns whether credentials would reach the same servers as before: a new proxy, CA or realm could let others read them. */
+/**
+ * Returns whether credentials would reach the same servers as before: a new proxy, CA or realm could let others read
+ * them.
+ */
 function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
   const url = upstreamUrlOf(now);
   const isSameOrigin =

@@ -35,7 +35,7 @@ const inOrder = (sorts: readonly string[]): Query => [
   { name: 'q', description: 'A part of the name, or a pattern of the whole name with `*`.' },
   {
     name: 'sort',
-    description: 'The order of the list; with `-` the other direction.',
+    description: 'The order of the list. A leading `-` reverses it.',
     takes: sorts.flatMap((sort) => [sort, `-${sort}`]),
     default: 'name',
   },

@@ -5,8 +5,10 @@
 import {
   accountPattern,
   parseAccountName,
+  parsePersonName,
   parseRuleId,
   parseTokenId,
+  personPattern,
   ruleIdPattern,
   tokenIdPattern,
 } from '../settings/access-names.js';
@@ -26,11 +28,11 @@ import {
   type SessionId,
   type WireName,
 } from '../names.js';
-import { jobIdPattern, parseJobId } from './job-documents.js';
-import { loginIdPattern, parseLoginId, parseProviderName } from './session-documents.js';
+import { jobIdPattern, parseJobId } from './documents/job-documents.js';
+import { loginIdPattern, parseLoginId, parseProviderName } from './documents/session-documents.js';
 import { providerPattern } from '../settings/token-config.js';
-import { parseSyncName } from './sync-documents.js';
-import { deliveryPattern, parseDelivery, parseWebhookName } from './webhook-documents.js';
+import { parseSyncName } from './documents/sync-documents.js';
+import { deliveryPattern, parseDelivery, parseWebhookName } from './documents/webhook-documents.js';
 import type { QueryParameter } from './query-parameters.js';
 
 /** One operation: its name, method and path, and the access that it requires. */
@@ -71,6 +73,7 @@ interface Placeholders {
   session: SessionId;
   repository: string;
   account: string;
+  person: string;
   token: string;
   rule: string;
   job: string;
@@ -100,6 +103,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   session: parseSessionId,
   repository: parseRepositoryName,
   account: parseAccountName,
+  person: parsePersonName,
   token: parseTokenId,
   rule: parseRuleId,
   job: parseJobId,
@@ -119,6 +123,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   session: sessionPattern,
   repository: repositoryNamePattern,
   account: accountPattern,
+  person: personPattern,
   token: tokenIdPattern,
   rule: ruleIdPattern,
   job: jobIdPattern,
@@ -149,7 +154,9 @@ interface CompiledRow<Row> {
   readonly endsWithSlash: boolean;
 }
 
-/** Matches paths against a table of endpoints. It matches from the right, so images can be named `blobs` or `tags/list`. */
+/**
+ * Matches paths against a table of endpoints. It matches from the right, so images can be named `blobs` or `tags/list`.
+ */
 export class RouteTable<Row extends Endpoint> {
   readonly #rows: readonly CompiledRow<Row>[];
 
@@ -223,6 +230,7 @@ function parseParams({ head, wide, tail }: CompiledRow<unknown>, segments: reado
   const params: Record<string, unknown> = {};
   const take = (pattern: readonly string[], offset: number): void => {
     pattern.forEach((segment, i) => {
+      // The table was compiled: each placeholder has a parser.
       if (segment.startsWith(':'))
         params[segment.slice(1)] = parsers[segment.slice(1) as keyof Placeholders](decode(segments[offset + i] ?? ''));
     });

@@ -1,5 +1,5 @@
 import type { Problem } from '../settings/option-schema.js';
-import { problemsFound } from './encoding.js';
+import { problemsFound } from './documents/encoding.js';
 import { imageSorts, tagSorts } from './query-parameters.js';
 
 const maxSearchChars = 200;
@@ -45,7 +45,7 @@ function decodeOrder<Sort extends string>(
   if (sort === undefined) {
     problems.push({
       path: 'sort',
-      problem: `must be one of ${sorts.join(', ')}, with "-" before it for the other direction`,
+      problem: `must be one of ${sorts.join(', ')}, optionally with "-" in front to sort the other way`,
     });
   }
   return { ...(q === '' ? {} : { q }), sort: sort ?? (sorts[0] as Sort), isDescending };

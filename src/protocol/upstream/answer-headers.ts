@@ -32,7 +32,7 @@ export function claimedDigestOf(headers: AnswerHeaders): Digest | undefined {
   }
 }
 
-/** Tells whether both are digests of the same algorithm but of different content. */
+/** Returns whether both are digests of the same algorithm but of different content. */
 export function differs(asked: Digest | undefined, claimed: Digest | undefined): claimed is Digest {
   if (asked === undefined || claimed === undefined || asked === claimed) return false;
   return algorithmOf(asked) === algorithmOf(claimed);

@@ -19,7 +19,7 @@ export interface Hop {
 
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 
-/** Tells whether an answer with this status is a redirect. */
+/** Returns whether an answer with this status is a redirect. */
 export function isRedirect(status: number): boolean {
   return redirectStatuses.has(status);
 }

@@ -46,16 +46,17 @@ export function toMissing(tag: string, reason: UpstreamReason, digest: string | 
 }
 
 /**
- * Tells whether an error keeps other members of a virtual repository from answering: it means "could not tell", in contrast to
+ * Returns whether an error keeps other members of a virtual repository from answering: it means "could not tell", in contrast to
  * "absent" and "denied", or a policy blocks content that exists (412).
  */
 export function isFailure(error: unknown): boolean {
   if (isMissing(error)) return false;
   if (!(error instanceof RegistryError) || error.code !== 'DENIED') return true;
+  // Upstreams put their answer there; other refusals have no detail, or one without a status.
   return (error.detail as Partial<UpstreamReason> | undefined)?.status === 412;
 }
 
-/** Tells whether an error is that of `toMissing`: another member of a virtual repository may have the tag. */
+/** Returns whether an error is that of `toMissing`: another member of a virtual repository may have the tag. */
 export function isMissing(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN';
 }

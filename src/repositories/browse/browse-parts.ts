@@ -1,8 +1,8 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { PullFigures } from '../../ports/browsing.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { MetadataStore } from '../../ports/metadata.js';
-import type { PullRecord } from '../../ports/pulls.js';
+import type { PullFigures } from '../../protocol/browsed-images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { MetadataStore } from '../../ports/metadata/metadata.js';
+import type { PullRecord } from '../../ports/metadata/pulls.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 
@@ -41,7 +41,9 @@ export interface Holder {
   readonly member?: string;
 }
 
-/** Returns the repositories behind a name that store the image: itself, or the members that the caller may pull from. */
+/**
+ * Returns the repositories behind a name that store the image: itself, or the members that the caller may pull from.
+ */
 export async function findHolders(
   { metadata }: BrowseParts,
   caller: Caller,

@@ -1,16 +1,5 @@
-import type {
-  BrowsedBlob,
-  ImageBrowser,
-  ImageRow,
-  ImageSort,
-  ImageSummary,
-  ManifestDetails,
-  RowPage,
-  RowRequest,
-  ShownMove,
-  TagRow,
-  TagSort,
-} from '../../ports/browsing.js';
+import type { BrowsedBlob, ImageBrowser, ImageSort, RowPage, RowRequest, TagSort } from '../../ports/browsing.js';
+import type { ImageRow, ImageSummary, ManifestDetails, ShownMove, TagRow } from '../../protocol/browsed-images.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference, Tag } from '../../protocol/names.js';
@@ -81,7 +70,7 @@ export class StoredImageBrowser implements ImageBrowser {
     page: { readonly limit: number; readonly before?: number },
   ): Promise<readonly ShownMove[] | undefined> {
     const { metadata } = this.#parts;
-    // The history of a deleted tag is kept, also when nothing else of the image is left.
+    // The history of a deleted tag is kept, even if nothing else of the image is left.
     const members = (await repository.members?.(caller, image)) ?? [repository];
     for (const member of members) {
       const at = { repository: member.config.name, image: member.canonicalImage(image) };
@@ -110,7 +99,7 @@ export class StoredImageBrowser implements ImageBrowser {
     return findHolders(this.#parts, caller, repository, image);
   }
 
-  /** Returns nothing for an image that was deleted meanwhile. */
+  /** Returns nothing for an image that was deleted in the meantime. */
   async #summarize(caller: Caller, holder: Holder): Promise<readonly ImageSummary[]> {
     const { metadata, runtime } = this.#parts;
     const { at, member } = holder;

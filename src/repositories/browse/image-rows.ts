@@ -1,6 +1,7 @@
-import type { ImageRow, ImageSort, PullFigures, RowPage, RowRequest } from '../../ports/browsing.js';
-import type { Reach } from '../../ports/access.js';
-import type { ImageKey, ImagePage, ImageRecord } from '../../ports/images.js';
+import type { ImageSort, RowPage, RowRequest } from '../../ports/browsing.js';
+import type { ImageRow, PullFigures } from '../../protocol/browsed-images.js';
+import type { Reach } from '../../ports/access/access.js';
+import type { ImageKey, ImagePage, ImageRecord } from '../../ports/metadata/images.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import { listInReach } from '../../util/reach-listing.js';
 import { takeTurns } from '../../util/scheduling/turns.js';

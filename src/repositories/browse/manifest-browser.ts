@@ -5,8 +5,8 @@ import type {
   NamedContent,
   PlatformDetails,
   ReferrerDetails,
-} from '../../ports/browsing.js';
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
+} from '../../protocol/browsed-images.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import { parseDigest, type Digest } from '../../protocol/digest.js';
 import {

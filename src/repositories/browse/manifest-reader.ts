@@ -1,18 +1,21 @@
 import { LRUCache } from 'lru-cache';
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { Digest } from '../../protocol/digest.js';
 import { maxManifestBytes } from '../../protocol/manifest.js';
 import { viewManifest, type ManifestView } from '../../protocol/manifest-view.js';
 import { readBytes } from '../../util/streams/streams.js';
 import type { BrowseParts } from './browse-parts.js';
 
-/** Indexes whose platforms are remembered: a digest always has the same ones. */
+/** The number of indexes whose platforms are remembered. The platforms of a digest never change. */
 const maxRemembered = 5000;
 
 /** Reads the bytes of manifests for people. Keeps no bytes, so that browsing does not displace what clients pull. */
 export class ManifestReader {
   readonly #parts: BrowseParts;
-  readonly #platforms = new LRUCache<Digest, readonly string[]>({ max: maxRemembered });
+  readonly #platforms = new LRUCache<Digest, readonly string[]>({
+    maxSize: maxRemembered,
+    sizeCalculation: () => 1,
+  });
 
   constructor(parts: BrowseParts) {
     this.#parts = parts;

@@ -1,10 +1,10 @@
 /**
- * What people see of images: `image-browser.ts` implements the port, `image-rows.ts` and `tag-rows.ts` its lists, and this
- * file their order. Imported by the composition root; imports content/ of the other folders.
+ * Browsing images: `image-browser.ts` implements the port, `image-rows.ts` and `tag-rows.ts` its lists, and this file
+ * their order. Imported by the composition root; imports content/ of the other folders.
  */
 import type { RowPage, RowPosition, RowRequest } from '../../ports/browsing.js';
 import { compilePattern } from '../../protocol/patterns.js';
-import { problemsFound } from '../../protocol/tables/encoding.js';
+import { problemsFound } from '../../protocol/tables/documents/encoding.js';
 
 /** More rows are only listed by name. */
 export const maxSorted = 20_000;

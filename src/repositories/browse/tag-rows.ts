@@ -1,6 +1,7 @@
-import type { PullFigures, RowPage, RowRequest, TagRow, TagSort } from '../../ports/browsing.js';
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
-import type { TagRecord } from '../../ports/metadata.js';
+import type { RowPage, RowRequest, TagSort } from '../../ports/browsing.js';
+import type { PullFigures, TagRow } from '../../protocol/browsed-images.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import { kindOfManifest } from '../../protocol/manifest-view.js';
@@ -247,6 +248,7 @@ async function* merge<T extends Named>(lists: readonly AsyncGenerator<T>[]): Asy
     if (least === undefined) return;
     const first = heads.find((head) => head?.name === least);
     for (const [i, list] of lists.entries()) {
+      // At its end, the value has the type `any`.
       if (heads[i]?.name === least) heads[i] = (await list.next()).value as T | undefined;
     }
     if (first !== undefined) yield first;

@@ -1,12 +1,12 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { CacheOutcome, ImageKey } from '../../ports/images.js';
+import type { CacheOutcome, ImageKey } from '../../ports/metadata/images.js';
 import type {
   CacheRecords,
   GarbageRecords,
   ImageRecords,
   MetadataWriter,
   RepositoryRecords,
-} from '../../ports/metadata.js';
+} from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';

@@ -9,8 +9,8 @@ import type {
   Referrer,
   ReferrerPageRequest,
   StoredContent,
-} from '../../ports/images.js';
-import type { TagRecord } from '../../ports/metadata.js';
+} from '../../ports/metadata/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type {
   Caller,

@@ -1,5 +1,5 @@
 import type { Caller, Listed, TagEntry } from '../../ports/repository.js';
-import type { Provenance, Referrer, ReferrerPageRequest } from '../../ports/images.js';
+import type { Provenance, Referrer, ReferrerPageRequest } from '../../ports/metadata/images.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';

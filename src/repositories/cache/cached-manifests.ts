@@ -1,6 +1,6 @@
 import type { Caller } from '../../ports/repository.js';
-import type { ManifestContent, Provenance, ManifestRecord } from '../../ports/images.js';
-import type { TagRecord } from '../../ports/metadata.js';
+import type { ManifestContent, Provenance, ManifestRecord } from '../../ports/metadata/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -50,8 +50,8 @@ export class CachedManifests {
   }
 
   /**
-   * Asks the upstream for a tag now, whatever is cached or remembered. Returns why the cached manifest could not be renewed, or
-   * that there is none.
+   * Asks the upstream for a tag now, regardless of what is cached. Returns why the cached manifest could not be
+   * refreshed, or that there is none.
    * @throws RegistryError like `resolve`, except for absent tags.
    */
   async refresh(caller: Caller, image: string, tag: Tag): Promise<string | undefined> {
@@ -63,7 +63,7 @@ export class CachedManifests {
         ? describeAbsence({ upstream: upstream.host, reason: 'not found' })
         : found.provenance.reason;
     } catch (error) {
-      if (isMissing(error)) return (error as RegistryError).message;
+      if (error instanceof RegistryError && isMissing(error)) return error.message;
       throw error;
     }
   }
@@ -84,7 +84,7 @@ export class CachedManifests {
     const { seconds } = freshnessOf(config, tag.name);
     const stretch = upstream.budget >= 0.5 ? 1 : 1 + (maxStretch - 1) * (1 - upstream.budget / 0.5);
     const checkedAt = tag.checkedAt ?? 0;
-    // A time in the future is from before the clock was set back.
+    // A time in the future was recorded before the clock was set back.
     return (checkedAt > parts.runtime.now() ? 0 : checkedAt) + seconds * 1000 * stretch;
   }
 

@@ -66,17 +66,17 @@ export class Caches {
     const names = new ShortNames(metadata, repository, () => this.#isClosed);
     const move = names.move().then(
       (images) => {
-        if (images > 0) runtime.log.info({ repository, images }, 'official images moved to their whole names');
+        if (images > 0) runtime.log.info({ repository, images }, 'official images moved to their full names');
       },
       (error: unknown) =>
-        runtime.log.warn({ err: error, repository }, 'failed to move official images to their whole names'),
+        runtime.log.warn({ err: error, repository }, 'failed to move official images to their full names'),
     );
     this.#moves.add(move);
     void move.finally(() => this.#moves.delete(move));
   }
 }
 
-/** Returns whether the settings before already kept official images under their whole names. */
+/** Returns whether the previous settings already kept official images under their full names. */
 function hadOfficialImages(before: Repository | undefined): boolean {
   return before?.config.type === 'remote' && hasOfficialImages(before.config);
 }

@@ -5,7 +5,9 @@ import { matchesPattern } from '../../protocol/patterns.js';
 const attachedTags = /^sha(?:256|512)-[0-9a-f]+$|\.(?:sig|att|sbom)$/;
 
 export interface Freshness {
-  /** How long a tag is served without revalidation, unless more than half of the upstream's rate limit is used up. */
+  /**
+   * How long a tag is served without revalidation. Longer when more than half of the upstream's rate limit is used up.
+   */
   readonly seconds: number;
   /** False: every request asks the upstream, because a signature that was just made must be found. */
   readonly remembersAbsence: boolean;

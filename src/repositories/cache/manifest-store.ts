@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import type { ManifestContent, ManifestRecord } from '../../ports/images.js';
-import type { TagRecord } from '../../ports/metadata.js';
+import type { ManifestContent, ManifestRecord } from '../../ports/metadata/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';

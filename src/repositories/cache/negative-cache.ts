@@ -11,13 +11,16 @@ const sizeCalculation = (_entry: unknown, key: string): number => key.length + e
 
 /** What is known about something absent. */
 export interface Absence {
-  /** The upstream's reason, if it is another than 404. */
+  /** The upstream's reason, unless it is a 404. */
   readonly reason?: UpstreamReason | undefined;
-  /** What the tag named when it was last there. */
+  /** What the tag named when it last existed. */
   readonly digest?: Digest | undefined;
 }
 
-/** Remembers in memory what an upstream reported as absent. The absence expires; its reason and the last digest are kept longer. */
+/**
+ * Remembers in memory what an upstream reported as absent. The absence expires; its reason and the last digest are kept
+ * longer.
+ */
 export class NegativeCache {
   /** With the time of the report. */
   readonly #absent = new LRUCache<string, Absence & { readonly at: number }>({ maxSize: maxBytes, sizeCalculation });
@@ -39,7 +42,7 @@ export class NegativeCache {
     return this.#absent.get(keyOf(image, what));
   }
 
-  /** Remembers an absence. Without a digest, the one that is known stays. */
+  /** Remembers an absence. Without a digest, the known one stays. */
   note(image: string, what: string, { reason, digest = this.find(image, what)?.digest }: Absence = {}): void {
     this.#absent.set(keyOf(image, what), { at: this.#now(), reason, digest });
   }

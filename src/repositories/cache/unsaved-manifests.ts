@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { ManifestContent, ManifestRecord } from '../../ports/images.js';
-import type { TagRecord } from '../../ports/metadata.js';
+import type { ManifestContent, ManifestRecord } from '../../ports/metadata/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 

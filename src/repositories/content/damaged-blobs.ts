@@ -1,7 +1,7 @@
-import type { DamagedContent, DamageRecord, DamageRecords } from '../../ports/backup.js';
+import type { DamagedContent, DamageRecord, DamageRecords } from '../../ports/operations/backup.js';
 import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { Documents } from '../../ports/documents.js';
-import type { MetadataStore, MetadataWriter } from '../../ports/metadata.js';
+import type { Documents } from '../../ports/metadata/documents.js';
+import type { MetadataStore, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import { system } from '../../util/system-actor.js';
@@ -41,7 +41,7 @@ export class DamagedBlobs implements DamageRecords {
     const uses = (await metadata.contents.usesOf(digest)).slice(0, maxUses);
     const record: DamageRecord = { digest, problem, uses, foundAt: runtime.now() };
     const by = { actor: system, at: record.foundAt };
-    // Durable: after a power cut, clients must not get the damaged bytes again.
+    // Durable, so that clients do not get the damaged bytes again after a power cut.
     await metadata.apply([{ type: 'document.put', kind: 'damage', id: digest, value: record }], { durable: true, by });
     runtime.log.error({ digest, problem, uses }, 'damaged blob found: push it again to heal it');
     runtime.emit('blob.damaged', record);

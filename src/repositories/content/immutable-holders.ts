@@ -1,6 +1,6 @@
-import type { ImageKey } from '../../ports/images.js';
-import type { Inventory } from '../../ports/inventory.js';
-import type { Precondition } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { Inventory } from '../../ports/operations/inventory.js';
+import type { Precondition } from '../../ports/metadata/metadata.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';

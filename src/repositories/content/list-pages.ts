@@ -1,5 +1,5 @@
-import type { ImageRecords } from '../../ports/metadata.js';
-import type { ImageKey, ReferrerPageRequest, Referrer, ManifestRecord } from '../../ports/images.js';
+import type { ImageRecords } from '../../ports/metadata/metadata.js';
+import type { ImageKey, ReferrerPageRequest, Referrer, ManifestRecord } from '../../ports/metadata/images.js';
 import type { Listed } from '../../ports/repository.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';

@@ -1,7 +1,13 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Change, ImageRecords, MetadataWriter, Precondition, RepositoryRecords } from '../../ports/metadata.js';
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
-import type { Actor } from '../../ports/journal.js';
+import type {
+  Change,
+  ImageRecords,
+  MetadataWriter,
+  Precondition,
+  RepositoryRecords,
+} from '../../ports/metadata/metadata.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { FindSource } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
@@ -86,7 +92,8 @@ export async function recordManifest(
       ...(options.isOverridden === true ? { override: true as const } : {}),
     };
     const { limits } = options;
-    const require = [...named.require, ...guards, ...(limits?.require ?? [])];
+    const bytes = { type: 'bytes', digest: manifest.digest, size: manifest.bytes.length } as const;
+    const require = [bytes, ...named.require, ...guards, ...(limits?.require ?? [])];
     const write = { durable: true, require, by };
     const isWritten = limits ? tryApplyWithin(limits.parts, changes, write) : metadata.tryApply(changes, write);
     if (await isWritten) return;

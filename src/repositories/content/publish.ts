@@ -4,7 +4,7 @@
  * only; imports none of them.
  */
 import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
+import type { GarbageRecords, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';

@@ -1,5 +1,5 @@
-import type { Change, MetadataWriter } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { Change, MetadataWriter } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { BlobStore } from '../../ports/bytes.js';
@@ -33,7 +33,7 @@ export class PullCounts {
   readonly #parts: PullCountsParts;
   readonly #maxEntries: number;
   readonly #timer: NodeJS.Timeout;
-  /** By digest, because a digest that is already a string needs no new key: a pull pays for each byte of one. */
+  /** Keyed by digest, because a digest is already a string: each pull would pay for building a longer key. */
   #pending = new Map<Digest, Pulled[]>();
   #size = 0;
   readonly #totals = new Map<string, number>();
@@ -51,7 +51,10 @@ export class PullCounts {
     return this.#totals;
   }
 
-  /** Counts a pull; with 0, only records that the manifest was used: some clients ask with HEAD and have the rest. */
+  /**
+   * Counts a pull; with 0, only records that the manifest was used: some clients send a HEAD and already have the
+   * content.
+   */
   count(at: ImageKey, digest: Digest, pulls = 1): void {
     const when = this.#parts.runtime.now();
     if (pulls > 0) this.#totals.set(at.repository, (this.#totals.get(at.repository) ?? 0) + pulls);

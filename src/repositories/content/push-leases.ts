@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 
-/** Blobs and images that are remembered. Beyond that, the times in the index still protect what was uploaded. */
+/** Blobs and images that are remembered. Beyond that, the times in the index still protect uploaded blobs. */
 const maxNotes = 50_000;
 const maxImages = 10_000;
 /** Clients that are remembered for one blob. */
@@ -13,13 +13,13 @@ type Client = Pick<Caller, 'actor'>;
 
 interface Note {
   readonly at: number;
-  /** How often each client was told about the blob since it last pushed a manifest that names it. */
+  /** How often each client learned about the blob since it last pushed a manifest that names it. */
   readonly clients: Map<string, number>;
 }
 
 /**
- * Remembers in memory which blobs clients were told to be present, until they push the manifest that names them. The
- * index records that only for uploads and, roughly, for blobs that no manifest names; a collection without a grace
+ * Remembers in memory which blobs were reported to clients as present, until they push the manifest that names them.
+ * The index records that only for uploads and, roughly, for blobs that no manifest names; a collection without a grace
  * period needs to know it exactly, so that no running push loses a layer that another client deletes.
  */
 export class PushLeases {
@@ -33,8 +33,8 @@ export class PushLeases {
   }
 
   /**
-   * Notes that the registry answers that the image has the blob. Waits for a drop of its link that began before: read the
-   * link again afterwards. A later drop sees the note.
+   * Notes that the registry reports to a client that the image has the blob. Waits for a drop of its link that began
+   * before: read the link again afterwards. A later drop sees the note.
    */
   async note(client: Client, at: ImageKey, digest: Digest): Promise<void> {
     const key = keyOf(at, digest);
@@ -51,7 +51,7 @@ export class PushLeases {
     await this.note(client, at, digest);
   }
 
-  /** Notes that the client pushed a manifest that names the blobs, so it needs them no longer for this push. */
+  /** Notes that the client pushed a manifest that names the blobs, so it no longer needs them for this push. */
   use(client: Client, at: ImageKey, digests: readonly Digest[]): void {
     const who = identify(client);
     for (const digest of digests) {
@@ -64,7 +64,7 @@ export class PushLeases {
     }
   }
 
-  /** Returns when a client that has not pushed its manifest yet was last told about the blob. */
+  /** Returns when a client that has not pushed its manifest yet last learned about the blob. */
   notedAt(at: ImageKey, digest: Digest): number | undefined {
     return this.#notes.peek(keyOf(at, digest))?.at;
   }

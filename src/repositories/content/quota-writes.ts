@@ -1,5 +1,5 @@
-import type { Change, LimitedWriter, WriteOptions } from '../../ports/metadata.js';
-import type { ExceededUsage } from '../../ports/quotas.js';
+import type { Change, LimitedWriter, WriteOptions } from '../../ports/metadata/metadata.js';
+import type { ExceededUsage } from '../../ports/metadata/quotas.js';
 import type { RegistryError } from '../../protocol/errors.js';
 
 export interface QuotaWriteParts {

@@ -1,5 +1,5 @@
-import type { ImageRecord, StoredContent } from '../../ports/images.js';
-import type { ImageRecords } from '../../ports/metadata.js';
+import type { ImageRecord, StoredContent } from '../../ports/metadata/images.js';
+import type { ImageRecords } from '../../ports/metadata/metadata.js';
 
 const pageSize = 1000;
 

@@ -1,4 +1,4 @@
-import type { Precondition } from '../../ports/metadata.js';
+import type { Precondition } from '../../ports/metadata/metadata.js';
 import { isMet, type Condition } from '../../protocol/conditions.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -64,7 +64,7 @@ export function hasImmutableTags(config: RepositoryConfig): boolean {
   return config.type === 'local' && config.immutableTags.length > 0;
 }
 
-/** Joins guards: the first one that refuses or leaves a tag decides. */
+/** Combines guards: the first one that refuses or leaves a tag decides. */
 export function joinGuards(guards: readonly (TagGuard | undefined)[]): TagGuard | undefined {
   const all = guards.filter((guard) => guard !== undefined);
   if (all.length < 2) return all[0];

@@ -21,7 +21,7 @@ export function stageTransient(
   origin: keyof typeof prefixes,
   algorithm: Algorithm,
 ): Promise<StagedBlob> {
-  return blobs.stage(`${prefixes[origin]}${runtime.newId()}`, { algorithm });
+  return blobs.stage(`${prefixes[origin]}${runtime.newId()}`, { algorithm, transient: true });
 }
 
 /** Publishes a file of another owner; see `BlobStore.adopt`. */
@@ -35,14 +35,14 @@ export function isTransient(id: string): boolean {
 }
 
 /**
- * Discards transient bytes that an earlier process left. Logs a file that cannot be deleted and goes on. Call it before
+ * Discards transient bytes that an earlier process left. Logs a file that cannot be deleted and continues. Call it before
  * anything is staged.
  */
 export async function discardLeftovers({ blobs, runtime }: StagingParts): Promise<void> {
   for await (const { id } of blobs.listStaged()) {
     if (!isTransient(id)) continue;
     try {
-      await (await blobs.stage(id)).discard();
+      await (await blobs.stage(id, { transient: true })).discard();
     } catch (cause) {
       runtime.log.error({ err: cause, staged: id }, 'failed to delete leftover staged bytes');
     }

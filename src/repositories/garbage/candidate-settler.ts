@@ -1,5 +1,6 @@
-import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
-import type { GarbageReport } from '../../ports/garbage.js';
+import type { BlobInfo } from '../../ports/bytes.js';
+import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata/metadata.js';
+import type { GarbageReport } from '../../ports/operations/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { PushLeases } from '../content/push-leases.js';
 import type { DeletionGate } from './deletion-gate.js';
@@ -44,8 +45,8 @@ export class CandidateSettler {
 
   /**
    * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of
-   * this pass's range: this pass does not see it again, and the next pass retries it. Without `before`, it stays: its time
-   * tells when a delete left it.
+   * this pass's range: this pass does not see it again, and the next pass retries it. Without `before`, it keeps its
+   * time, which is the time of the delete.
    */
   async examine(candidate: Candidate, before: number | undefined, task: () => Promise<unknown>): Promise<void> {
     const { metadata, runtime } = this.#parts;
@@ -91,26 +92,28 @@ export class CandidateSettler {
     const { digest } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
     const settle = async (): Promise<void> => {
+      // Read first, so that bytes that another process publishes in the meantime have another version and stay.
+      const info = await blobs.stat(digest);
+      const isFree: readonly Precondition[] = [
+        { type: 'unreferenced', digest },
+        { type: 'candidate', candidate },
+      ];
       // Durable: a power cut must not bring back a reference to deleted bytes.
-      const condemned = await this.#tryApply(
-        [{ type: 'bytes.condemn', digest }],
-        [{ type: 'unreferenced', digest }],
-        true,
-      );
+      const condemned = await this.#tryApply([{ type: 'bytes.condemn', digest }], isFree, true);
       if (!condemned) {
         await this.#tryApply([settled], [{ type: 'referenced', digest }]);
         return;
       }
-      const info = await blobs.stat(digest);
-      if (!(await this.deleteCondemned(digest, [settled]))) return;
+      if (!(await this.deleteCondemned(digest, [settled], info))) return;
       tally.blobsDeleted++;
       tally.bytesFreed += info?.size ?? 0;
     };
     await digestLocks.run(digest, () => this.#gate.run(settle));
   }
 
-  async deleteCondemned(digest: Digest, alongside: readonly Change[]): Promise<boolean> {
-    const deleted = await this.#parts.blobs.delete(digest);
+  /** @param info the bytes, as `stat` returned them. */
+  async deleteCondemned(digest: Digest, alongside: readonly Change[], info?: BlobInfo): Promise<boolean> {
+    const deleted = await this.#parts.blobs.delete(digest, info?.version);
     this.#parts.onDeleted(digest);
     await this.#parts.metadata.apply([{ type: 'bytes.forget', digest, deleted: true }, ...alongside], {
       durable: false,

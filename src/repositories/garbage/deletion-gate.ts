@@ -1,4 +1,4 @@
-import type { DeletionHolds } from '../../ports/garbage.js';
+import type { DeletionHolds } from '../../ports/operations/garbage.js';
 
 /** Keeps the bytes of blobs while someone copies them. Lives in memory, so a process that ends holds nothing. */
 export class DeletionGate implements DeletionHolds {

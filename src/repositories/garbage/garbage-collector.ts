@@ -4,8 +4,8 @@
  * uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by the composition root; imports
  * content/ of the other folders.
  */
-import type { Candidate } from '../../ports/metadata.js';
-import type { CollectOptions, DeletionHolds, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
+import type { Candidate } from '../../ports/metadata/metadata.js';
+import type { CollectOptions, DeletionHolds, GarbageCollector, GarbageReport } from '../../ports/operations/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import { CandidateSettler, type CollectorParts, type Tally } from './candidate-settler.js';
 import { DeletionGate } from './deletion-gate.js';
@@ -24,6 +24,10 @@ interface Pass {
 }
 
 const pageSize = 256;
+/** How long other processes leave candidates to this one. Candidates of a process that died are examined after this time. */
+const claimMs = 60_000;
+/** How old a deletion must be before another process finishes it. */
+const abandonedMs = 600_000;
 /** How long the journal keeps an entry, and how many entries it keeps. */
 const journalMs = 90 * 24 * 3_600_000;
 const maxJournalEntries = 1_000_000;
@@ -98,7 +102,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
    */
   async recover(): Promise<void> {
     const { metadata, digestLocks } = this.#parts;
-    for (const digest of await metadata.condemned()) {
+    for (const digest of await metadata.condemned(abandonedMs)) {
       await digestLocks.run(digest, async () => {
         const isFinished = await this.#gate.run(() => this.#finish(digest).then(() => true));
         if (isFinished !== true) await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
@@ -175,7 +179,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
       dropped = tally.unlinked;
       let last: Candidate | undefined;
       while (!isStopped()) {
-        const candidates = await this.#parts.metadata.candidates(before, pageSize, last);
+        const candidates = await this.#parts.metadata.candidates(before, pageSize, { after: last, claimMs });
         for (const { onProgress } of callers) onProgress?.(tally.examined);
         last = candidates.at(-1);
         if (last === undefined) break;

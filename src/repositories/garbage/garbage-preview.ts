@@ -1,6 +1,6 @@
-import type { BlobLink, Candidate, ImageRecords, MetadataStore } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { CollectOptions, GarbageReport } from '../../ports/garbage.js';
+import type { BlobLink, Candidate, ImageRecords, MetadataStore } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { CollectOptions, GarbageReport } from '../../ports/operations/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { AuditParts, AuditTally, OrphanAudit } from './orphan-audit.js';
 import { ShortGrace, type ShortGraceParts } from './short-grace.js';

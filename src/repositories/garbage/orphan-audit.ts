@@ -1,6 +1,6 @@
 import type { BlobInfo, BlobStore } from '../../ports/bytes.js';
-import type { GarbageReport } from '../../ports/garbage.js';
-import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
+import type { GarbageReport } from '../../ports/operations/garbage.js';
+import type { GarbageRecords, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';

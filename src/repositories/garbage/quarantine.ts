@@ -1,7 +1,7 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Candidate, GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
+import type { Candidate, GarbageRecords, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
-import type { Quarantine, QuarantinedBlob, RestoreReport } from '../../ports/garbage.js';
+import type { Quarantine, QuarantinedBlob, RestoreReport } from '../../ports/operations/garbage.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -1,13 +1,22 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { PendingGarbage } from '../../ports/garbage.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { BlobLink, Candidate, GarbageRecords, ImageRecords, UploadRecords } from '../../ports/metadata.js';
+import type { PendingGarbage } from '../../ports/operations/garbage.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type {
+  BlobLink,
+  Candidate,
+  GarbageRecords,
+  ImageRecords,
+  UploadRecords,
+} from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { PushLeases } from '../content/push-leases.js';
 
-/** How long a blob that a client may need for a push stays at least. An upload without progress for so long is given up. */
+/**
+ * The minimum time that a blob stays which a client may need for a push. An upload without progress for this long
+ * counts as abandoned.
+ */
 export const minLeaseMs = 15 * 60_000;
 /** The candidates that a report of pending garbage examines. */
 const maxPending = 10_000;
@@ -22,9 +31,10 @@ export interface ShortGraceParts {
 }
 
 /**
- * A grace period that an administrator, or a push on a full disk, shortened for one pass. It applies to what a delete left. What a client was told
- * to be present, and has not named in a manifest yet, stays for 15 minutes, and as long as uploads to its image make progress
- * at least every 15 minutes; at most for the whole grace period.
+ * A grace period that an administrator, or a push on a full disk, shortened for one pass. It applies to deleted
+ * content. A blob that was reported to a client as present, and that the client has not yet named in a manifest, stays
+ * for 15 minutes, and while uploads to its image make progress at least every 15 minutes; at most for the whole grace
+ * period.
  */
 export class ShortGrace {
   readonly graceMs: number;
@@ -53,7 +63,7 @@ export class ShortGrace {
   freeAt({ at, digest, since }: Candidate & { readonly kind: 'link' }, { linkedAt }: BlobLink): number {
     const { leases, graceMs } = this.#parts;
     const due = since + this.graceMs;
-    // A delete left the candidate later than the link was written; an upload leaves it in the same moment.
+    // A delete left the candidate later than the link was written; an upload leaves it at the same moment.
     const leasedAt = Math.max(linkedAt >= since ? linkedAt : 0, leases.notedAt(at, digest) ?? 0);
     if (leasedAt === 0) return due;
     const activeAt = Math.max(leases.uploadedAt(at) ?? 0, this.#uploading.get(nameOf(at)) ?? 0);
@@ -61,7 +71,7 @@ export class ShortGrace {
     return Math.max(due, leasedAt + this.#minLeaseMs, until);
   }
 
-  /** Returns what nothing refers to and that stays for now. */
+  /** Returns the content that nothing refers to but that stays for now. */
   async findPending(): Promise<PendingGarbage> {
     const { metadata, blobs, runtime } = this.#parts;
     const found = new Map<Digest, { readonly images: ImageKey[]; until: number }>();

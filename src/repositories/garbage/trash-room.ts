@@ -1,8 +1,8 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { MetadataStore, MetadataWriter, WriteOptions } from '../../ports/metadata.js';
-import type { CollectOptions } from '../../ports/garbage.js';
+import type { MetadataStore, MetadataWriter, WriteOptions } from '../../ports/metadata/metadata.js';
+import type { CollectOptions } from '../../ports/operations/garbage.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { EmptiedTrash, TrashItem } from '../../ports/trash.js';
+import type { EmptiedTrash, TrashItem } from '../../ports/metadata/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { timeLeft } from '../../protocol/recent.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
@@ -17,7 +17,7 @@ export interface TrashRoomParts {
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly metadata: MetadataWriter & Pick<MetadataStore, 'trash'>;
   readonly runtime: Runtime;
-  /** The grace period of the collector: what was deleted longer ago is freed without shortening it. */
+  /** The grace period of the collector: content that was deleted longer ago is freed without shortening it. */
   readonly graceMs: number;
   /** Returns whether bytes are kept for now, whatever refers to them. */
   readonly isHeld: () => boolean;
@@ -36,7 +36,7 @@ export class TrashRoom {
     this.#parts = parts;
   }
 
-  /** What was last deleted to make room, since the start of the process. */
+  /** The last deletion that made room since the start of the process. */
   get lastEmptied(): EmptiedTrash | undefined {
     return this.#lastEmptied;
   }

@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { MetadataWriter, UploadRecords } from '../../ports/metadata.js';
+import type { MetadataWriter, UploadRecords } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';

@@ -1,5 +1,5 @@
 import type { HookOptions, HookPullDecision } from '../../ports/hooks.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { isDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

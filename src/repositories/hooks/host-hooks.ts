@@ -1,8 +1,8 @@
 /**
- * Asks the hooks of the host application. Each hook is called in one place, in `HostHooks`; repositories and handlers ask it
- * through the port. Imported by the composition root only.
+ * Asks the hooks of the host application. Each hook is called in one place, in `HostHooks`; repositories and handlers
+ * use it through the port. Imported by the composition root only.
  */
-import type { Caller } from '../../ports/caller.js';
+import type { Caller } from '../../ports/access/caller.js';
 import type {
   Doomed,
   GatedChange,
@@ -15,7 +15,7 @@ import type {
   HookPullDecision,
   StoredManifest,
 } from '../../ports/hooks.js';
-import type { ImageKey, ManifestContent } from '../../ports/images.js';
+import type { ImageKey, ManifestContent } from '../../ports/metadata/images.js';
 import type { Repository } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -44,7 +44,7 @@ interface Place extends Omit<GatedChange, 'caller'> {
   readonly mayServe?: boolean;
 }
 
-/** Asks the hooks of the options that apply at the time. */
+/** Calls the hooks in the options that currently apply. */
 export class HostHooks implements HookGate {
   readonly #parts: HostHooksParts;
 
@@ -132,7 +132,7 @@ export class HostHooks implements HookGate {
     call: (request: HookRequest, hooks: HookOptions) => Promise<HookPullDecision>,
   ): Promise<Digest | undefined> {
     const { find, hooks, runtime } = this.#parts;
-    // Read once: a reload meanwhile does not change this call.
+    // Read once, so that a reload in the meantime does not change this call.
     const current = hooks();
     if (current === undefined) return undefined;
     const repository = holder ?? find(at.repository);

@@ -1,11 +1,11 @@
-import type { Caller } from '../../ports/caller.js';
+import type { Caller } from '../../ports/access/caller.js';
 import type { HookImageReader, HookManifest } from '../../ports/hooks.js';
-import type { ManifestContent } from '../../ports/images.js';
-import type { Actor } from '../../ports/journal.js';
+import type { ManifestContent } from '../../ports/metadata/images.js';
+import type { Actor } from '../../ports/metadata/journal.js';
 import type { Repository } from '../../ports/repository.js';
 import { parseDigest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { MetadataStore } from '../../ports/metadata.js';
+import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import { viewManifest } from '../../protocol/manifest-view.js';
 import { parseReference } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';

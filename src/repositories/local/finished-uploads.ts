@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId } from '../../protocol/names.js';
 

@@ -1,5 +1,5 @@
-import type { ImageRecords, MetadataWriter } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageRecords, MetadataWriter } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';

@@ -1,7 +1,7 @@
 import type { DeletionReport, DeletionRequest, ImageEditor, MovedTag, TagMoveRequest } from '../../ports/editing.js';
 import type { Caller } from '../../ports/repository.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { BulkDeletion } from './bulk-deletion.js';
+import { BulkDeletion } from './deletion/bulk-deletion.js';
 import type { LocalParts } from './local-parts.js';
 import { moveTag } from './tag-moves.js';
 

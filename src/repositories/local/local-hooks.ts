@@ -1,5 +1,5 @@
 import type { GatedChange } from '../../ports/hooks.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';

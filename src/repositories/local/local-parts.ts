@@ -1,4 +1,4 @@
-import type { DamageRecords } from '../../ports/backup.js';
+import type { DamageRecords } from '../../ports/operations/backup.js';
 import type { BlobStore } from '../../ports/bytes.js';
 import type {
   LimitedWriter,
@@ -8,14 +8,14 @@ import type {
   RepositoryRecords,
   UploadRecords,
   GarbageRecords,
-} from '../../ports/metadata.js';
+} from '../../ports/metadata/metadata.js';
 import type { HookGate } from '../../ports/hooks.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { PullCounts } from '../content/pull-counts.js';
 import type { PushLeases } from '../content/push-leases.js';
-import type { Quotas } from './quotas.js';
+import type { Quotas } from './quota/quotas.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
 /** The parts that all local repositories of one registry share. */

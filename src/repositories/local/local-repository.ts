@@ -3,7 +3,7 @@
  * the composition root; imports content/ of the other folders.
  */
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
-import type { BlobLink, TagRecord } from '../../ports/metadata.js';
+import type { BlobLink, TagRecord } from '../../ports/metadata/metadata.js';
 import type {
   ImageKey,
   ImagePage,
@@ -13,7 +13,7 @@ import type {
   ManifestInfo,
   Referrer,
   ManifestRecord,
-} from '../../ports/images.js';
+} from '../../ports/metadata/images.js';
 import type {
   Caller,
   Repository,
@@ -23,7 +23,7 @@ import type {
   RepositoryWriter,
 } from '../../ports/repository.js';
 import type { PageRequest } from '../../ports/pages.js';
-import type { RepositoryTrash } from '../../ports/trash.js';
+import type { RepositoryTrash } from '../../ports/metadata/trash.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';

@@ -1,8 +1,14 @@
 import type { StoredManifest } from '../../ports/hooks.js';
-import type { Actor } from '../../ports/journal.js';
-import type { Change, Precondition } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { RepositoryTrash, RestoredManifest, RestoreRequest, TrashItem, TrashPosition } from '../../ports/trash.js';
+import type { Actor } from '../../ports/metadata/journal.js';
+import type { Change, Precondition } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type {
+  RepositoryTrash,
+  RestoredManifest,
+  RestoreRequest,
+  TrashItem,
+  TrashPosition,
+} from '../../ports/metadata/trash.js';
 import type { Digest } from '../../protocol/digest.js';
 import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -9,8 +9,8 @@ import type {
   WriteConditions,
 } from '../../ports/repository.js';
 import type { StagedBlob } from '../../ports/bytes.js';
-import type { Change, Precondition } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { Change, Precondition } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { LocalRepositoryConfig, Sparse } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, type Algorithm, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -21,10 +21,10 @@ import { LocalEditor } from './local-editor.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import { askBeforePut } from './local-hooks.js';
-import { LocalDeletions } from './local-deletions.js';
+import { LocalDeletions } from './deletion/local-deletions.js';
 import type { LocalParts } from './local-parts.js';
 import { findMountSource } from './mount-source.js';
-import { LocalQuota } from './local-quota.js';
+import { LocalQuota } from './quota/local-quota.js';
 import { busy, recordManifest, refuseLargeAnnotations, repositoryGone } from '../content/manifest-record.js';
 import { joinGuards, keepImmutable, requireCondition } from '../content/tag-guards.js';
 import { receiveBlob } from './received-blob.js';
@@ -56,7 +56,7 @@ export class LocalWriter implements RepositoryWriter {
   async startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus> {
     const session = await this.#sessions.start(this.#at(image), algorithm);
     if (session === undefined) throw await this.#conflict();
-    return { id: session.id, size: 0 };
+    return { id: session.id, size: 0, minChunkBytes: this.#parts.blobs.minChunkBytes };
   }
 
   async uploadStatus(caller: Caller, image: string, id: SessionId): Promise<UploadStatus> {
@@ -257,7 +257,7 @@ export class LocalWriter implements RepositoryWriter {
     for (const at of images) await leases.noteUpload(caller, at, digest);
     const when = runtime.now();
     const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
-    const require: Precondition[] = [...limits];
+    const require: Precondition[] = [{ type: 'bytes', digest, size }, ...limits];
     if (session !== undefined) {
       changes.push({ type: 'session.delete', id: session });
       require.push({ type: 'session', id: session, is: 'present' });

@@ -1,6 +1,6 @@
-import type { ImageKey } from '../../ports/images.js';
-import type { ImageRecords } from '../../ports/metadata.js';
-import type { Caller } from '../../ports/caller.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { ImageRecords } from '../../ports/metadata/metadata.js';
+import type { Caller } from '../../ports/access/caller.js';
 import type { Digest } from '../../protocol/digest.js';
 
 /** How many images a mount without `from` examines for one that the caller may pull, in total and per page. */

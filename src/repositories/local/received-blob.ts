@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ByteRange, StagedBlob } from '../../ports/bytes.js';
-import type { Precondition } from '../../ports/metadata.js';
+import type { Precondition } from '../../ports/metadata/metadata.js';
 import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import { readBytes } from '../../util/streams/streams.js';

@@ -1,5 +1,5 @@
 import type { MovedTag, TagMoveRequest } from '../../ports/editing.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

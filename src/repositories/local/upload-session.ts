@@ -1,11 +1,11 @@
 import type { Readable } from 'node:stream';
-import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { AppendOptions, BlobStore, StagedBlob } from '../../ports/bytes.js';
+import type { MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { UploadChunk } from '../../ports/repository.js';
 import type { Algorithm } from '../../protocol/digest.js';
-import { isQuotaError } from './quotas.js';
+import { isQuotaError } from './quota/quotas.js';
 import type { SizeLimit } from './size-limit.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import type { SessionId } from '../../protocol/names.js';
@@ -50,12 +50,8 @@ export class UploadSessions {
    * BLOB_UPLOAD_UNKNOWN.
    */
   async size(at: ImageKey, id: SessionId): Promise<number> {
-    const { algorithm } = await this.#find(at, id);
-    const staged = await this.#parts.blobs.stage(id, { algorithm });
-    const { size } = staged;
-    // The session ended in the meantime, and `stage` created an empty file that no one uses.
-    if ((await this.#parts.metadata.session(id)) === undefined) await staged.discard();
-    return size;
+    await this.#find(at, id);
+    return this.#parts.blobs.stagedSize(id);
   }
 
   /**
@@ -169,7 +165,8 @@ export async function receiveChunk(
   const expected = before + (length ?? announcedBytes);
   if (expected > limit.maxBytes) throw limit.refuse(expected);
   try {
-    await appendBounded(staged, source, before + (length ?? Infinity), limit);
+    const isResumable = length !== undefined;
+    await appendBounded(staged, source, before + (length ?? Infinity), limit, { isResumable });
     if (length !== undefined && staged.size - before !== length) {
       throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
     }
@@ -185,10 +182,11 @@ export async function appendBounded(
   source: Readable,
   end: number,
   limit: SizeLimit,
+  options: AppendOptions = {},
 ): Promise<void> {
   const max = Math.max(0, Math.min(end, limit.maxBytes) - staged.size);
   try {
-    await staged.append(source, Number.isFinite(max) ? { maxBytes: max } : {});
+    await staged.append(source, Number.isFinite(max) ? { ...options, maxBytes: max } : options);
   } catch (error) {
     const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > limit.maxBytes;
     throw isTooLarge ? limit.refuse(limit.maxBytes + 1) : error;

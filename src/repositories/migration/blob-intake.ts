@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { SourceFault, SourceFile } from '../../ports/migration.js';
+import type { SourceFault, SourceFile } from '../../ports/operations/migration.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -84,10 +84,10 @@ export class BlobIntake {
       return (await adoptTransient(this.#parts, { path, digest, size })) !== undefined;
     } catch (error) {
       if (codeOf(error) !== 'EPERM') throw error;
-      throw new Error(
-        `cannot link ${path}: Linux refuses links to files of another user, and some file systems have none: run as the owner of the files or as root, or copy`,
-        { cause: error },
-      );
+      throw new RegistryError('CONFLICT', {
+        message: `cannot link ${path}: Linux refuses links to files of another user, and some file systems have none: run as the owner of the files or as root, or copy`,
+        cause: error,
+      });
     }
   }
 
@@ -114,7 +114,8 @@ function toFault(error: unknown): SourceFault {
     if (code === 'SIZE_INVALID') return { problem: 'wrong-size', message };
   }
   const cause = error instanceof Error && codeOf(error) === undefined ? error.cause : error;
-  if (fileErrors.includes(codeOf(cause) ?? '')) return { problem: 'unreadable', message: (cause as Error).message };
+  if (cause instanceof Error && fileErrors.includes(codeOf(cause) ?? ''))
+    return { problem: 'unreadable', message: cause.message };
   throw error;
 }
 

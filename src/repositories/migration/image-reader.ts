@@ -1,7 +1,7 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { ImageRecords } from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
-import type { SourceFault, SourceFile, SourceImage, SourceListing } from '../../ports/migration.js';
+import type { ImageRecords } from '../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
+import type { SourceFault, SourceFile, SourceImage, SourceListing } from '../../ports/operations/migration.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import {

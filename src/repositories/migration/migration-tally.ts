@@ -1,5 +1,5 @@
-import type { WorkProgress } from '../../ports/backup.js';
-import type { MigrationOptions, MigrationProblem, MigrationReport } from '../../ports/migration.js';
+import type { WorkProgress } from '../../ports/operations/backup.js';
+import type { MigrationOptions, MigrationProblem, MigrationReport } from '../../ports/operations/migration.js';
 
 /** Counts what an import does. */
 export class MigrationTally {

@@ -1,9 +1,9 @@
 /**
  * Moves the images of another registry into a local repository: `image-reader.ts` reads and checks manifests,
- * `blob-intake.ts` takes files over, `import-batch.ts` records both. Imported by the composition root; imports content/.
+ * `blob-intake.ts` takes files over, `import-batch.ts` collects both and asks the hooks, `import-writer.ts` records them.
+ * Imported by the composition root; imports content/.
  */
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import type { RepositoryRecords } from '../../ports/metadata.js';
 import type {
   MigrationOptions,
   MigrationReport,
@@ -11,35 +11,17 @@ import type {
   SourceImage,
   SourceListing,
   SourceRegistry,
-} from '../../ports/migration.js';
+} from '../../ports/operations/migration.js';
 import type { Digest } from '../../protocol/digest.js';
-import { RegistryError } from '../../protocol/errors.js';
 import { tryParseName } from '../../protocol/names.js';
-import { readStoredRecord } from '../stored-config.js';
 import { BlobIntake } from './blob-intake.js';
 import { ImageReader, type ImageImport } from './image-reader.js';
-import { ImportBatch, type BatchParts } from './import-batch.js';
+import { ImportBatch } from './import-batch.js';
+import { findTarget } from './import-target.js';
+import type { BatchParts } from './import-writer.js';
 import { MigrationTally } from './migration-tally.js';
 
-export type MigrationParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks'>;
-
-/**
- * Returns the settings of the repository to import into.
- * @throws RegistryError NAME_UNKNOWN when it does not exist, CONFLICT when it is not local.
- */
-export async function findTarget(metadata: RepositoryRecords, name: string): Promise<LocalRepositoryConfig> {
-  const record = await metadata.repository(name);
-  if (record === undefined) {
-    const known = (await metadata.repositories()).map(({ config }) => config.name);
-    const message = `unknown repository "${name}": the data folder has ${known.join(', ') || 'no repositories'}`;
-    throw new RegistryError('NAME_UNKNOWN', { message });
-  }
-  const { config } = readStoredRecord(record);
-  if (config.type === 'local') return config;
-  throw new RegistryError('CONFLICT', {
-    message: `repository "${name}" is ${config.type}: import into a local repository`,
-  });
-}
+export type MigrationParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks' | 'gate'>;
 
 /**
  * Imports all images of another registry into a local repository: first the bytes of a number of manifests and blobs, then
@@ -73,14 +55,16 @@ class RegistryImport {
   readonly #batch: ImportBatch;
 
   constructor(parts: MigrationParts, config: LocalRepositoryConfig, options: MigrationOptions, totalImages: number) {
-    const { copy = false, verify = false, dryRun = false, signal, by } = options;
+    const { copy = false, verify = false, dryRun = false, signal, by, onStored } = options;
     this.#repository = config.name;
     this.#signal = signal;
     this.#tally = new MigrationTally(totalImages, options);
     const intake = new BlobIntake(parts, this.#tally, { copy, verify, dryRun, signal });
     const onFault = this.#reportFault.bind(this);
     this.#reader = new ImageReader({ ...parts, intake, sparse: config.sparse, onFault });
-    this.#batch = new ImportBatch({ ...parts, intake, tally: this.#tally, onFault, config, by, dryRun, signal });
+    const { repository } = options;
+    const tally = this.#tally;
+    this.#batch = new ImportBatch({ ...parts, intake, tally, onFault, repository, by, dryRun, signal, onStored });
   }
 
   async importAll(images: readonly SourceImage[]): Promise<ReturnType<MigrationTally['counts']>> {

@@ -11,7 +11,7 @@ import type {
   ImageKey,
   ImagePage,
   ReferrerPageRequest,
-} from '../../ports/images.js';
+} from '../../ports/metadata/images.js';
 import type {
   Forward,
   ForwardedRequest,
@@ -55,11 +55,16 @@ export class PassthroughRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
   readonly #parts: PassthroughParts;
   readonly #lists: FetchedLists;
+  readonly #base: URL;
+  /** The path of an image's URLs begins with it. */
+  readonly #root: string;
 
   constructor(config: RemoteRepositoryConfig, parts: PassthroughParts) {
     this.config = config;
     this.#parts = parts;
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
+    this.#base = new URL(toRegistryUrl(config.url));
+    this.#root = `/v2${this.#base.pathname.replace(/\/$/, '')}/`;
   }
 
   canonicalImage(image: string): string {
@@ -67,23 +72,25 @@ export class PassthroughRepository implements Repository {
   }
 
   forward({ trail }: Caller, image: string, rest: string): Forward {
-    const { config } = this;
-    const base = new URL(toRegistryUrl(config.url));
-    const path = base.pathname.replace(/\/$/, '');
-    const root = `${path}/${image}`;
-    const url = new URL(`/v2${root}${rest}`, base);
+    const { outgoing, upstream } = this.#parts;
+    const root = this.#root + image;
+    // Each property by name: a spread takes a slow path of V8.
     return {
-      ...this.#parts.outgoing,
-      url,
-      headers: { via: this.#parts.upstream.via(trail) },
+      targets: outgoing.targets,
+      ca: outgoing.ca,
+      findProxy: outgoing.findProxy,
+      connectTimeoutMs: outgoing.connectTimeoutMs,
+      responseTimeoutMs: outgoing.responseTimeoutMs,
+      url: new URL(root + rest, this.#base),
+      headers: { via: upstream.via(trail) },
       exchange: async (method, send) =>
-        unwrapFound(await this.#parts.upstream.exchange({ image, kind: kindOf(rest), method }, trail, send)),
-      confirmAbsence: async () => void unwrapFound(await this.#parts.upstream.checkRegistry()),
+        unwrapFound(await upstream.exchange({ image, kind: kindOf(rest), method }, trail, send)),
+      confirmAbsence: async () => void unwrapFound(await upstream.checkRegistry()),
       mapBack: ({ origin, pathname, search }) =>
-        origin === base.origin && pathname.startsWith(`/v2${root}/`)
-          ? pathname.slice(`/v2${root}`.length) + search
+        origin === this.#base.origin && pathname.startsWith(`${root}/`)
+          ? pathname.slice(root.length) + search
           : undefined,
-      redirects: config.redirects,
+      redirects: this.config.redirects,
     };
   }
 

@@ -2,7 +2,7 @@
  * What caches and pass-throughs share: lists fetched from an upstream. Imported by cache/ and passthrough/; imports content/.
  */
 import { LRUCache } from 'lru-cache';
-import type { Referrer } from '../../ports/images.js';
+import type { Referrer } from '../../ports/metadata/images.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Tag } from '../../protocol/names.js';
 import { Semaphore, SingleFlight } from '../../util/scheduling/concurrency.js';

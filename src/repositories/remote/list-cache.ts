@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Referrer } from '../../ports/images.js';
+import type { Referrer } from '../../ports/metadata/images.js';
 import type { Tag } from '../../protocol/names.js';
 
 /**

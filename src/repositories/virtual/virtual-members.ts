@@ -1,5 +1,5 @@
 import type { Caller, Repository } from '../../ports/repository.js';
-import type { Reach } from '../../ports/access.js';
+import type { Reach } from '../../ports/access/access.js';
 import { hasOfficialImages, toCanonicalImage, withCanonicalPatterns } from '../../protocol/docker-hub.js';
 import { matchesAny } from '../../protocol/patterns.js';
 import type {

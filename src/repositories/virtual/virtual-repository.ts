@@ -21,7 +21,7 @@ import type {
   ImagePage,
   ImagePageRequest,
   ReferrerPageRequest,
-} from '../../ports/images.js';
+} from '../../ports/metadata/images.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';

@@ -10,7 +10,7 @@ import type {
   WriteConditions,
 } from '../../ports/repository.js';
 import type { ImageEditor } from '../../ports/editing.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';

@@ -1,9 +1,10 @@
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { BackupCheck, ContentReference, DamagedContent, WorkOptions } from '../../ports/backup.js';
+import type { BackupCheck, ContentReference, DamagedContent, WorkOptions } from '../../ports/operations/backup.js';
 import { algorithmOf, hexOf } from '../../protocol/digest.js';
 import { BlobFolders } from '../files/blob-folders.js';
+import { blobsInOf } from '../files/layout.js';
 import { hasCode } from '../files/storage-errors.js';
 import { FolderLock } from '../level/database/level-lock.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
@@ -14,14 +15,14 @@ import { statIfPresent } from './blob-copy.js';
 export type OnIntact = (reference: ContentReference, file: string, size: number) => Promise<void>;
 
 /**
- * Hashes everything in a backup again. Changes nothing in it, except that it uses a folder of its own for a moment.
+ * Hashes everything in a backup again. Changes nothing, except that it creates a temporary folder in the backup.
  * @throws Error that names the folder when it does not contain a complete backup
  */
 export async function verifyBackup(folder: string, work: WorkOptions = {}): Promise<BackupCheck> {
   const document = await requireBackupDocument(folder);
   const damagedIndexFiles = await findDamagedIndexFiles(folder, document);
   const summary = { folder, ...summarize(document), damagedIndexFiles };
-  // LevelDB could not be trusted with it, and the index says what else to check.
+  // LevelDB must not open damaged files, and only the index says which blobs to check.
   if (damagedIndexFiles.length > 0) return { ...summary, blobs: 0, bytes: 0, damaged: [] };
   return { ...summary, ...(await checkBlobs(folder, document, work)) };
 }
@@ -35,14 +36,16 @@ export function summarize({
   return { createdAt: Date.parse(created_at), repositories, images, manifests, tags };
 }
 
-/** Hashes every blob that the index of a backup refers to. */
+/** Hashes every blob that the index of a backup refers to, unless they are in a bucket. */
 export async function checkBlobs(
   folder: string,
   document: BackupDocument,
   { signal, onProgress }: WorkOptions,
   onIntact?: OnIntact,
-): Promise<Pick<BackupCheck, 'blobs' | 'bytes' | 'damaged'>> {
+): Promise<Pick<BackupCheck, 'blobs' | 'bytes' | 'inBucket' | 'damaged'>> {
   const { blobs: total, bytes: totalBytes } = document.counts;
+  // A scrub of the registry hashes those.
+  if (blobsInOf(document.layout) === 'bucket') return { blobs: total, bytes: totalBytes, inBucket: true, damaged: [] };
   const files = new BlobFolders(folder);
   const { reader, close } = await openIndexOf(folder, document);
   const damaged: DamagedContent[] = [];
@@ -68,7 +71,7 @@ export async function checkBlobs(
 }
 
 /** Opens the index of a backup, and claims its folder: a backup removes blobs that its new index does not name. */
-async function openIndexOf(
+export async function openIndexOf(
   folder: string,
   document: BackupDocument,
 ): Promise<{ readonly reader: CopiedIndexReader; readonly close: () => Promise<void> }> {
@@ -88,14 +91,14 @@ async function openIndexOf(
   } catch (error) {
     await lock.release();
     if (!hasCode(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
-    // A backup that this user cannot write: nobody else is expected to, either.
+    // This user cannot write to the backup, so no other process is expected to write to it either.
     const reader = await CopiedIndexReader.open(index, await mkdtemp(path.join(tmpdir(), 'artifactapi-')));
     return { reader, close: () => reader.close() };
   }
 }
 
 /** Returns the size of an intact blob, or what is wrong with it. */
-async function checkBlob(
+export async function checkBlob(
   { digest, size }: ContentReference,
   file: string,
   signal: AbortSignal | undefined,

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { IndexCounts } from '../../ports/backup.js';
+import type { IndexCounts } from '../../ports/operations/backup.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { renameFile, syncFolder } from '../files/system/files.js';
 import { hasCode } from '../files/storage-errors.js';

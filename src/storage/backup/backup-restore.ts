@@ -1,8 +1,8 @@
 import { copyFile, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
-import type { BackupCheck, WorkOptions } from '../../ports/backup.js';
+import type { BackupCheck, WorkOptions } from '../../ports/operations/backup.js';
 import { BlobFolders } from '../files/blob-folders.js';
-import { claimLayout, isReadableLayout, layoutVersion } from '../files/layout.js';
+import { blobsInOf, claimLayout, type BlobsIn } from '../files/layout.js';
 import { removeFile, removeFolder, renameFile, syncFolder } from '../files/system/files.js';
 import { makeFolder } from '../level/database/level-folder.js';
 import { readMarker, writeMarker } from '../level/database/level-marker.js';
@@ -31,7 +31,7 @@ const unfinished: ReadonlySet<string> = new Set([
 export async function restoreBackup(backup: string, folder: string, work: WorkOptions = {}): Promise<BackupCheck> {
   const document = await requireBackupDocument(backup);
   await refuseNested(folder, backup, 'the backup');
-  checkLayout(backup, document);
+  const blobsIn = checkLayout(backup, document);
   await checkEmpty(folder, document);
   const damagedIndexFiles = await findDamagedIndexFiles(backup, document);
   if (damagedIndexFiles.length > 0) {
@@ -43,16 +43,17 @@ export async function restoreBackup(backup: string, folder: string, work: WorkOp
   await writeMarker(index, { id: document.registry, sequence: document.index.sequence });
   const checked = await restoreBlobs(backup, folder, document, work);
   await restoreIndex(path.join(backup, document.index.folder), `${index}.new`, document);
-  await claimLayout(folder);
+  await claimLayout(folder, blobsIn);
   await renameFile(`${index}.new`, index);
   await syncFolder(folder);
   return { folder, ...summarize(document), ...checked, damagedIndexFiles };
 }
 
-function checkLayout(backup: string, { layout }: BackupDocument): void {
-  if (isReadableLayout(layout)) return;
+function checkLayout(backup: string, { layout }: BackupDocument): BlobsIn {
+  const blobsIn = blobsInOf(layout);
+  if (blobsIn !== undefined) return blobsIn;
   throw new Error(
-    `the backup ${backup} has layout version "${layout}": this release reads versions up to ${layoutVersion}, so use the release that took the backup`,
+    `the backup ${backup} has layout version "${layout}", which this release does not read: use the release that took the backup`,
   );
 }
 
@@ -72,7 +73,7 @@ async function restoreBlobs(
   folder: string,
   document: BackupDocument,
   work: WorkOptions,
-): Promise<Pick<BackupCheck, 'blobs' | 'bytes' | 'damaged'>> {
+): Promise<Pick<BackupCheck, 'blobs' | 'bytes' | 'inBucket' | 'damaged'>> {
   const blobs = new BlobFolders(folder);
   const draft = path.join(folder, draftName);
   const touched = new Set<string>([folder]);

@@ -1,22 +1,25 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import type { BackupReport, ContentReference, DamagedContent, WorkOptions } from '../../ports/backup.js';
+import type { BackupReport, ContentReference, DamagedContent, WorkOptions } from '../../ports/operations/backup.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { BlobFolders } from '../files/blob-folders.js';
-import { layoutVersion } from '../files/layout.js';
+import { layoutVersionOf, type BlobsIn } from '../files/layout.js';
 import { removeFile, removeFolder, syncFolder } from '../files/system/files.js';
 import { isDiskFull } from '../files/storage-errors.js';
 import type { CopiedIndex } from '../level/database/level-copy.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
 import { describeIndexFiles, type BackupDocument } from './backup-document.js';
 import type { BackupTarget } from './backup-target.js';
+import { inParallel } from '../../util/scheduling/concurrency.js';
 import { canLink, isSameFile, placeFile, statIfPresent } from './blob-copy.js';
 
 /** The registry that is backed up. */
 export interface BackupSource {
   /** The data folder. */
   readonly folder: string;
+  /** The blobs of a bucket stay there: the backup has only the index. */
+  readonly blobsIn: BlobsIn;
   /** The size of the index, roughly. */
   indexBytes(): Promise<number>;
   /** Writes one state of the index into a new folder. */
@@ -82,14 +85,15 @@ export class BackupRun {
       try {
         needed = await this.#measure(reader);
         await this.#checkRoom(needed);
-        await this.#placeAll(reader);
+        if (!this.#isInBucket) await this.#placeAll(reader);
         this.#work.signal?.throwIfAborted();
         await target.commit(await this.#describe(copied, startedAt));
-        const removed = await this.#removeUnnamed(reader);
+        const removed = this.#isInBucket ? { removed: 0, removedBytes: 0 } : await this.#removeUnnamed(reader);
         const { repositories, images, manifests, tags } = copied;
         const counts = { repositories, images, manifests, tags, ...this.#totals, ...removed };
         const facts = { folder: target.folder, startedAt, finishedAt: now(), linked: this.#linked };
-        return { ...facts, ...counts, damaged: this.#damaged };
+        const inBucket = this.#isInBucket ? ({ inBucket: true } as const) : {};
+        return { ...facts, ...inBucket, ...counts, damaged: this.#damaged };
       } finally {
         await reader.close();
       }
@@ -103,7 +107,7 @@ export class BackupRun {
   async #measure(reader: CopiedIndexReader): Promise<number> {
     let needed = 0;
     for await (const page of reader.references()) {
-      for (const { size, from } of await inParallel(page, (reference) => this.#plan(reference))) {
+      for (const { size, from } of await inParallel(page, maxParallel, (reference) => this.#plan(reference))) {
         this.#work.signal?.throwIfAborted();
         this.#totals.blobs += 1;
         this.#totals.bytes += size;
@@ -113,7 +117,12 @@ export class BackupRun {
     return needed;
   }
 
+  get #isInBucket(): boolean {
+    return this.#source.blobsIn === 'bucket';
+  }
+
   async #plan({ digest, size: expected }: ContentReference): Promise<Step> {
+    if (this.#isInBucket) return { digest, size: expected ?? 0 };
     const file = this.#from.blob(digest);
     const quarantined = this.#from.quarantined(digest);
     const [published, copy] = [await statIfPresent(file), await statIfPresent(this.#to.blob(digest))];
@@ -133,7 +142,7 @@ export class BackupRun {
     const { blobs: total, bytes: totalBytes } = this.#totals;
     let [done, bytes] = [0, 0];
     for await (const page of reader.references()) {
-      const steps = await inParallel(page, async (reference, slot) => {
+      const steps = await inParallel(page, maxParallel, async (reference, slot) => {
         this.#work.signal?.throwIfAborted();
         const step = await this.#plan(reference);
         if (step.from !== undefined) await this.#place(step.digest, step.from, slot);
@@ -171,7 +180,7 @@ export class BackupRun {
     const createdAt = new Date(startedAt).toISOString();
     return {
       format: 1,
-      layout: layoutVersion,
+      layout: layoutVersionOf(this.#source.blobsIn),
       registry: head.id,
       created_at: createdAt,
       counts: { repositories, images, manifests, tags, blobs, bytes },
@@ -215,20 +224,4 @@ function noRoom(folder: string, neededBytes: number, freeBytes: number, cause?: 
     detail: { neededBytes, freeBytes },
     cause,
   });
-}
-
-/** Applies `work` to all items, a few at the same time. `slot` is not used by two calls at the same time. */
-async function inParallel<T, R>(items: readonly T[], work: (item: T, slot: number) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const runSlot = async (slot: number): Promise<void> => {
-    while (next < items.length) {
-      const index = next++;
-      // `index` is below the length.
-      results[index] = await work(items[index] as T, slot);
-    }
-  };
-  const outcomes = await Promise.allSettled(Array.from({ length: maxParallel }, (_, slot) => runSlot(slot)));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  return results;
 }

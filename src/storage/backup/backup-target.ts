@@ -12,6 +12,7 @@ import {
   writeDurably,
   type BackupDocument,
 } from './backup-document.js';
+import { isWithin } from '../../util/paths.js';
 
 const partialName = '.partial';
 /** The index contains secrets. */
@@ -111,10 +112,8 @@ export class BackupTarget {
 /** Refuses two folders of which one contains the other. @throws RegistryError CONFLICT */
 export async function refuseNested(folder: string, other: string, what: string): Promise<void> {
   const [a, b] = [await resolveReal(folder), await resolveReal(other)];
-  const isInside = (inner: string, outer: string): boolean =>
-    inner === outer || inner.startsWith(outer.endsWith(path.sep) ? outer : outer + path.sep);
-  if (isInside(a, b)) throw refuse(`${folder} is inside ${what}: choose another folder`);
-  if (isInside(b, a)) throw refuse(`${folder} contains ${what}: choose another folder`);
+  if (isWithin(b, a)) throw refuse(`${folder} is inside ${what}: choose another folder`);
+  if (isWithin(a, b)) throw refuse(`${folder} contains ${what}: choose another folder`);
 }
 
 function refuse(message: string): RegistryError {

@@ -1,12 +1,12 @@
 /**
  * Backups of a data folder: this file takes them; `backup-target.ts` draws the folder of a backup, `backup-check.ts` hashes
- * it again, `backup-restore.ts` makes a data folder of it. Imports level/ and files/. Imported by folder-stores.ts and the
- * command.
+ * it again, `backup-restore.ts` makes a data folder of it. Imports level/ and files/. Imported by folder-stores.ts, copy/ and
+ * the command.
  */
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { BackupReport, WorkOptions } from '../../ports/backup.js';
-import { checkLayout } from '../files/layout.js';
+import type { BackupReport, WorkOptions } from '../../ports/operations/backup.js';
+import { checkLayout, readBlobsIn, type BlobsIn } from '../files/layout.js';
 import { hasCode } from '../files/storage-errors.js';
 import { copyIndex, type CopiedIndex } from '../level/database/level-copy.js';
 import { LevelDatabase } from '../level/database/level-database.js';
@@ -14,12 +14,15 @@ import { readMarker } from '../level/database/level-marker.js';
 import { BackupRun, measureFreeBytes, type BackupEnvironment } from './backup-run.js';
 import { BackupTarget } from './backup-target.js';
 
-export { verifyBackup } from './backup-check.js';
+export { checkBlob, openIndexOf, verifyBackup } from './backup-check.js';
+export { readBackupDocument } from './backup-document.js';
 export { restoreBackup } from './backup-restore.js';
 
 /** A data folder whose index is open. */
 export interface OpenDataFolder {
   readonly folder: string;
+  /** With `bucket`, the backup has only the index. */
+  readonly blobsIn: BlobsIn;
   /** Writes one state of the index into a new folder. */
   copyIndex(to: string, work: WorkOptions): Promise<CopiedIndex>;
 }
@@ -44,6 +47,7 @@ export async function backupOpenFolder(
   try {
     const source = {
       folder: open.folder,
+      blobsIn: open.blobsIn,
       indexBytes: () => measureFolder(index),
       copyIndex: (to: string, options: WorkOptions) => open.copyIndex(to, options),
     };
@@ -66,22 +70,25 @@ export async function backupStoppedFolder(
   options: BackupOptions = {},
 ): Promise<BackupReport> {
   const source = path.resolve(folder);
-  await checkDataFolder(source);
+  const blobsIn = await checkDataFolder(source);
   const database = await LevelDatabase.open(path.join(source, 'index'), { holdsContent: async () => true });
   try {
     const copy = (to: string, work: WorkOptions): Promise<CopiedIndex> => copyIndex(database, to, work);
-    return await backupOpenFolder({ folder: source, copyIndex: copy }, target, options);
+    return await backupOpenFolder({ folder: source, blobsIn, copyIndex: copy }, target, options);
   } finally {
     await database.close();
   }
 }
 
-async function checkDataFolder(folder: string): Promise<void> {
+/** Returns where its blobs are. */
+async function checkDataFolder(folder: string): Promise<BlobsIn> {
   await access(path.join(folder, 'VERSION')).catch((error: unknown) => {
     if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw error;
     throw new Error(`${folder} is not a data folder: it has no file VERSION`, { cause: error });
   });
-  await checkLayout(folder);
+  const blobsIn = await readBlobsIn(folder);
+  await checkLayout(folder, blobsIn);
+  return blobsIn;
 }
 
 async function measureFolder(folder: string): Promise<number> {

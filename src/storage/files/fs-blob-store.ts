@@ -17,9 +17,10 @@ import type {
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { Closers } from '../../util/closers.js';
-import { BlobFolders, statFile, type OnStray } from './blob-folders.js';
+import { BlobFolders, statFile } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
+import type { FsBlobStoreOptions } from './fs-blob-store-options.js';
 import { linkFile } from './linked-file.js';
 import { closeFile, openFile, removeFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
 import { FolderHandles } from './system/folder-handles.js';
@@ -29,28 +30,6 @@ import { HashClient } from './hashing/hash-client.js';
 import { RunningHash } from './hashing/running-hash.js';
 import { FlushGate, StagedFile } from './staged/staged-file.js';
 import { checkStagedId, isDone } from './storage-errors.js';
-
-/** Options of the file store. */
-export interface FsBlobStoreOptions {
-  /**
-   * Maximum number of idle staged blobs that keep a descriptor and a running hash. Beyond it, the oldest lose theirs.
-   * @default 256
-   */
-  readonly maxIdleStaged?: number;
-  /** Maximum number of folders that stay open for syncing. @default 512 */
-  readonly maxFolderHandles?: number;
-  /** Uploads up to this size are hashed in the main thread. @default 1048576 */
-  readonly maxInlineHashBytes?: number;
-  /** Owns the hash worker. The store closes it. @default a new one */
-  readonly hashClient?: HashClient;
-  /**
-   * Refuses bytes before the disk is full. The store closes it.
-   * @default none: bytes are written until the disk refuses them
-   */
-  readonly reserve?: DiskReserve | undefined;
-  /** Called once for each stray path. @default does nothing */
-  readonly onStray?: OnStray;
-}
 
 const mebibyte = 1024 * 1024;
 const maxMemoEntries = 50_000;
@@ -198,6 +177,12 @@ export class FsBlobStore implements BlobStore {
 
   list(): AsyncIterable<BlobInfo> {
     return this.#folders.blobs();
+  }
+
+  async stagedSize(id: string): Promise<number> {
+    const open = await this.#staged.get(id);
+    if (open !== undefined) return open.size;
+    return this.#left.has(id) ? ((await statFile(this.#folders.staged(id)))?.size ?? 0) : 0;
   }
 
   async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {

@@ -1,21 +1,30 @@
-import type { ContentRecords, ContentReference, ContentUse, ImageRecount, WorkOptions } from '../../ports/backup.js';
-import type { ImageKey } from '../../ports/images.js';
+import type {
+  ContentRecords,
+  ContentReference,
+  ContentUse,
+  ImageRecount,
+  WorkOptions,
+} from '../../ports/operations/backup.js';
+import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { copyIndex, type CopiedIndex } from './database/level-copy.js';
+import { LevelImport, type LevelParts } from './level-import.js';
 import type { LevelIndex } from './level-index.js';
 import { recountImage } from './level-recount.js';
 import { findUses, readReferences } from './level-references.js';
 
 const emptyPage = { items: [], more: false } as const;
 
-/** Reads what the index refers to, and copies it as a whole. */
+/** Reads what the index refers to, and copies or replaces it as a whole. */
 export class LevelContents implements ContentRecords {
   readonly #open: () => LevelIndex;
 
-  /** @param open returns the index. @throws Error once it is closed */
-  constructor(open: () => LevelIndex) {
-    this.#open = open;
+  readonly importer: LevelImport;
+
+  constructor({ index, writer }: LevelParts) {
+    this.#open = index;
+    this.importer = new LevelImport({ index, writer });
   }
 
   async references({
@@ -40,7 +49,7 @@ export class LevelContents implements ContentRecords {
     return id === undefined ? undefined : database.read(() => recountImage(database.level, at, id));
   }
 
-  /** Writes the index as it is now into a new folder, while it is read and written. */
+  /** Writes the current state of the index into a new folder, while the index is read and written. */
   copyTo(folder: string, work: WorkOptions): Promise<CopiedIndex> {
     return copyIndex(this.#open().database, folder, work);
   }

@@ -99,6 +99,10 @@ export class LevelIndex implements LevelTarget {
   }
 
   /** Caches a positive answer, which stays valid until a member of the list is removed. */
+  repositoryNames(): readonly string[] {
+    return this.residents.repositories().map(({ config }) => config.name);
+  }
+
   async hasMembers(prefix: Prefix): Promise<boolean> {
     if (this.#nonEmpty.has(prefix)) return true;
     const writes = this.#writes;

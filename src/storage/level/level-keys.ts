@@ -1,5 +1,5 @@
 /**
- * The keys of the index. Only this file and `level-ordered-keys.ts` spell them.
+ * The keys of the index. Only this file, `level-ordered-keys.ts` and `level-ledger-keys.ts` spell them.
  *
  * A key is `<owner> \0 <family> \0 …`, shown here with `|` for `\0`. The owner is `!` for data of the whole registry, or
  * else the internal id of a repository: short, assigned at creation, never reused (the batch that takes an id also writes
@@ -25,9 +25,15 @@
  *   !|due|0001767225600000|bytes|sha256:ab…               ""              candidates by time
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
  *
+ *   !|store-id                                            "0b9c…"         the id of the registry's bucket
+ *   !|place|sha256:ab…                                    ObjectPlace     the object with these bytes, in a bucket
+ *   !|staged|0b9c…                                        StagedState     the parts of an upload to a bucket
+ *   !|trash|o/0b9c…                                       TrashedObject   an object to delete → its time in `trash-due`
+ *   !|trash-due|0001767225600000|o/0b9c…                  ""              objects to delete, by time
+ *
  *   !|journal|0000000000000042                            JournalEntry    who changed what, in order
  *   !|trimmed                                             41              the highest number that was removed from the journal
- *   !|sample|hour|0001767225600000                        Sample          figures of an hour or a day, by its begin
+ *   !|sample|hour|0001767225600000                        Sample          figures of an hour or a day, by its start
  *
  *   5|image|team/app                                      {record, links} counts, always written as absolute values
  *   5|link|team/app|sha256:ab…                            BlobLink
@@ -44,7 +50,7 @@
  *   5|kept|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests in the trash that name it
  *   5|trashed|team/app|sha256:cd…                        TrashItem       a deleted manifest that can be restored → its time in `expiring`
  *   5|unlinked|team/app|sha256:ab…                        BlobLink        a deleted link that a restore from the trash needs
- *   5|expiring|0001767225600000|team/app|sha256:cd…      ""              the trash, by the time when it expires
+ *   5|expiring|0001767225600000|team/app|sha256:cd…      ""              the trash, by the time of expiry
  *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last access → its time in `oldest`
  *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              content of a cache, by last access
  *
@@ -53,12 +59,15 @@
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
-import type { DocumentKind } from '../../ports/documents.js';
-import type { BlobLink, RepositoryRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
-import type { ImageRecord, ManifestRecord } from '../../ports/images.js';
+import type { DocumentKind } from '../../ports/metadata/documents.js';
+import type { BlobLink, RepositoryRecord, SessionRecord, TagRecord } from '../../ports/metadata/metadata.js';
+import type { ImageRecord, ManifestRecord } from '../../ports/metadata/images.js';
 
 declare const valueOf: unique symbol;
-/** A key, with the type of its value. */
+/**
+ * A key, with the type of its value. The functions that build keys cast their text to it: the type exists for the compiler
+ * only.
+ */
 export type Key<T> = string & { readonly [valueOf]: T };
 /** The prefix of the keys of a list of members. */
 export type Prefix = string & { readonly [valueOf]: 'members' };

@@ -4,35 +4,42 @@
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
-import type { Document, DocumentKind } from '../../ports/documents.js';
+import type { Document, DocumentKind } from '../../ports/metadata/documents.js';
 import type {
   BlobLink,
   CacheItem,
   Candidate,
+  CandidateOptions,
   Change,
   MetadataStore,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
   WriteOptions,
-} from '../../ports/metadata.js';
-import type { MetadataStatus } from '../../ports/index-status.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from '../../ports/images.js';
-import type { ExceededUsage } from '../../ports/quotas.js';
+} from '../../ports/metadata/metadata.js';
+import type { MetadataStatus } from '../../ports/metadata/index-status.js';
+import type {
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ImageRecord,
+  ManifestRecord,
+} from '../../ports/metadata/images.js';
+import type { ExceededUsage } from '../../ports/metadata/quotas.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
-import { ConflictError } from '../../util/conflict-error.js';
+import { resultOf } from '../conflicts.js';
 import { LevelTrash } from './derived/level-trash-lists.js';
 import { LevelInventory, type ReadIndex } from './derived/level-inventory.js';
 import { LevelSizes } from './derived/level-sizes.js';
 import { LevelPulls } from './derived/level-pulls.js';
 import { LevelSamples } from './derived/level-samples.js';
-import { readCandidates } from './derived/level-candidates.js';
+import { isCandidate, readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
-import type { DatabaseOptions } from './database/level-database.js';
 import { LevelContents } from './level-contents.js';
 import { LevelIndex } from './level-index.js';
+import type { LevelMetadataStoreOptions } from './level-options.js';
 import {
   checkKey,
   holderMember,
@@ -49,7 +56,7 @@ import {
   type Place,
   type StoredSession,
 } from './level-keys.js';
-import { sinceKey } from './level-ordered-keys.js';
+import { LevelLedger } from './level-ledger.js';
 import { readHolders, readImages, readReferrerPage, readTagPage } from './level-pages.js';
 import { listSessions, readSessions, type ReadSessions } from './level-sessions.js';
 import { requireAll } from './writes/level-preconditions.js';
@@ -58,26 +65,23 @@ import { LevelPurge } from './writes/level-purge.js';
 import { readOldest } from './writes/level-touches.js';
 import { LevelWriter } from './writes/level-writer.js';
 
-/** Options of the index. */
-export interface LevelMetadataStoreOptions extends DatabaseOptions {
-  /** Maximum size of the cache of hot records in memory. @default 32 MiB */
-  readonly cacheBytes?: number;
-}
-
 const defaultCacheBytes = 32 * 1024 * 1024;
 const emptyPage = { items: [], more: false } as const;
 
 /** The index in a LevelDB folder, for one process. Reads of data in memory do no I/O. */
 export class LevelMetadataStore implements MetadataStore {
   readonly #folder: string;
+  readonly #knowsPlaces: boolean;
   readonly #index: LevelIndex;
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
   readonly journal: LevelJournal;
   readonly trash = new LevelTrash((work) => this.#read(work));
-  readonly contents = new LevelContents(() => this.#open());
+  readonly contents = new LevelContents({ index: () => this.#open(), writer: () => this.#writer });
   readonly samples = new LevelSamples((work) => this.#read(work));
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
+  /** For a blob store in an object store. */
+  readonly ledger: LevelLedger;
   readonly inventory: LevelInventory;
   readonly sizes: LevelSizes;
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
@@ -85,12 +89,14 @@ export class LevelMetadataStore implements MetadataStore {
   #closing: Promise<void> | undefined;
   #checks = 0;
 
-  private constructor(folder: string, index: LevelIndex, lastEntry: number) {
+  private constructor(folder: string, index: LevelIndex, lastEntry: number, knowsPlaces: boolean) {
     this.#folder = folder;
+    this.#knowsPlaces = knowsPlaces;
     this.#index = index;
     this.#writer = new LevelWriter(index);
     this.#purge = new LevelPurge(index);
     const read: ReadIndex = (work) => this.#read(work);
+    this.ledger = new LevelLedger({ read, writer: this.#writer });
     this.sizes = new LevelSizes(index, this.#writer);
     this.inventory = new LevelInventory({ index, read, writer: this.#writer });
     this.journal = new LevelJournal({ index, read, writer: this.#writer, lastEntry });
@@ -103,7 +109,7 @@ export class LevelMetadataStore implements MetadataStore {
    */
   static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
     const index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes, options);
-    return new LevelMetadataStore(folder, index, await readLastEntry(index));
+    return new LevelMetadataStore(folder, index, await readLastEntry(index), options.knowsPlaces === true);
   }
 
   close(): Promise<void> {
@@ -166,7 +172,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async isCandidate(digest: Digest): Promise<boolean> {
-    return this.#read((index) => index.get(sinceKey({ kind: 'bytes', digest })) !== undefined);
+    return this.#read((index) => isCandidate(index, digest));
   }
 
   async session(id: SessionId): Promise<SessionRecord | undefined> {
@@ -178,7 +184,7 @@ export class LevelMetadataStore implements MetadataStore {
     return listSessions(read, (stored) => this.#aliveSession(stored));
   }
 
-  async candidates(before: number, limit: number, after?: Candidate): Promise<readonly Candidate[]> {
+  async candidates(before: number, limit: number, { after }: CandidateOptions = {}): Promise<readonly Candidate[]> {
     return this.#read((index) => readCandidates(index, before, limit, after));
   }
 
@@ -215,14 +221,8 @@ export class LevelMetadataStore implements MetadataStore {
     return (await this.applyWithin(changes, options)) === true;
   }
 
-  async applyWithin(changes: readonly Change[], options: WriteOptions): Promise<boolean | ExceededUsage> {
-    try {
-      await this.apply(changes, options);
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return error.exceeded ?? false;
-      throw error;
-    }
+  applyWithin(changes: readonly Change[], options: WriteOptions): Promise<boolean | ExceededUsage> {
+    return resultOf(this.apply(changes, options));
   }
 
   async apply(changes: readonly Change[], options: WriteOptions): Promise<void> {
@@ -231,7 +231,7 @@ export class LevelMetadataStore implements MetadataStore {
     const durable =
       options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
     await this.#writer.run(async (view) => {
-      await requireAll(view, options.require ?? []);
+      await requireAll(view, options.require ?? [], this.#knowsPlaces);
       await recordChanges(view, changes, this.journal.recorder(view, options.by));
       await this.sizes.require(view, options.require ?? []);
     }, durable);

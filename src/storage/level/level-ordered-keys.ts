@@ -1,9 +1,9 @@
 /** Keys that sort by time or number: candidates, access times, the journal and the history of tags. */
-import type { JournalEntry, TagMove } from '../../ports/journal.js';
-import type { BlobLink } from '../../ports/metadata.js';
-import type { Sample, SampleStep } from '../../ports/monitoring.js';
-import type { TrashItem } from '../../ports/trash.js';
-import type { PullRecord } from '../../ports/pulls.js';
+import type { JournalEntry, TagMove } from '../../ports/metadata/journal.js';
+import type { BlobLink } from '../../ports/metadata/metadata.js';
+import type { Sample, SampleStep } from '../../ports/operations/monitoring.js';
+import type { TrashItem } from '../../ports/metadata/trash.js';
+import type { PullRecord } from '../../ports/metadata/pulls.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { journalPrefix, type CandidateTarget, type Key, type Place, type RepositoryId } from './level-keys.js';
@@ -42,7 +42,7 @@ export function wholeTime(time: number): number {
 }
 
 /** Pads a time to the digits of the largest safe integer, so that keys sort by time. */
-function formatTime(time: number): string {
+export function formatTime(time: number): string {
   return String(wholeTime(time)).padStart(16, '0');
 }
 

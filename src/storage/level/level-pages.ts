@@ -1,7 +1,13 @@
 /** Reads lists one page at a time. */
 import type { Digest } from '../../protocol/digest.js';
-import type { TagRecord } from '../../ports/metadata.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from '../../ports/images.js';
+import type { TagRecord } from '../../ports/metadata/metadata.js';
+import type {
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ImageRecord,
+  ManifestRecord,
+} from '../../ports/metadata/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import type { LevelIndex, Range } from './level-index.js';
 import {

@@ -1,7 +1,7 @@
 import type { Level } from 'level';
-import type { ImageCounts, ImageRecount } from '../../ports/backup.js';
-import type { ImageKey, ManifestRecord } from '../../ports/images.js';
-import type { BlobLink } from '../../ports/metadata.js';
+import type { ImageCounts, ImageRecount } from '../../ports/operations/backup.js';
+import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
+import type { BlobLink } from '../../ports/metadata/metadata.js';
 import { weigh } from './derived/level-counts.js';
 import { contentPrefix, imageKey, rangeEnd, tagPrefix, type RepositoryId, type StoredImage } from './level-keys.js';
 

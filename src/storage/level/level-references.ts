@@ -1,5 +1,5 @@
 import type { Level } from 'level';
-import type { ContentReference, ContentUse } from '../../ports/backup.js';
+import type { ContentReference, ContentUse } from '../../ports/operations/backup.js';
 import type { Page } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';

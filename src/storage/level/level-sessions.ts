@@ -1,4 +1,4 @@
-import type { SessionRecord } from '../../ports/metadata.js';
+import type { SessionRecord } from '../../ports/metadata/metadata.js';
 import type { LevelIndex } from './level-index.js';
 import { rangeEnd, sessionPrefix, type StoredSession } from './level-keys.js';
 

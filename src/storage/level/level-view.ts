@@ -14,6 +14,8 @@ export interface LevelBase {
   /** Returns the members in byte order. */
   members(prefix: Prefix, limit?: number): Promise<string[]>;
   hasMembers(prefix: Prefix): Promise<boolean>;
+  /** Returns the names of all repositories. */
+  repositoryNames(): readonly string[];
 }
 
 /** One operation of a batch. `text` is the JSON that LevelDB stores. */
@@ -97,6 +99,20 @@ export class LevelView {
     return undefined;
   }
 
+  /** Returns the names of all repositories. Reads all keys that the group writes. */
+  repositoryNames(): readonly string[] {
+    const names = new Set(this.#base.repositoryNames());
+    for (const { values } of [this.#kept, this.#draft]) {
+      for (const [key, value] of values) {
+        if (!key.startsWith(repositoryPrefix)) continue;
+        const name = key.slice(repositoryPrefix.length);
+        if (value === undefined) names.delete(name);
+        else names.add(name);
+      }
+    }
+    return [...names];
+  }
+
   /** Deletes a key that a scan returned. */
   deleteRaw(key: string): void {
     this.#draft.values.set(key, undefined);
@@ -147,12 +163,14 @@ export class LevelView {
     const operations: Operation[] = [];
     const turn = takeTurns();
     for (const [key, value] of this.#kept.values) {
-      await turn();
+      const others = turn();
+      if (others !== undefined) await others;
       operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value, text: encode(value) });
     }
     for (const [prefix, members] of this.#kept.members) {
       for (const [member, present] of members) {
-        await turn();
+        const others = turn();
+        if (others !== undefined) await others;
         const key = prefix + member;
         operations.push(present ? { type: 'put', key, value: '', text: '' } : { type: 'del', key });
       }

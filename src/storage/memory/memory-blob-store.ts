@@ -96,6 +96,10 @@ export class MemoryBlobStore implements BlobStore {
     for (const [digest, { bytes, modifiedAt }] of this.#disk.blobs) yield { digest, size: bytes.length, modifiedAt };
   }
 
+  async stagedSize(id: string): Promise<number> {
+    return this.#disk.staged.get(id)?.bytes.length ?? 0;
+  }
+
   async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
     for (const [id, { bytes, modifiedAt }] of this.#disk.staged) yield { id, size: bytes.length, modifiedAt };
   }

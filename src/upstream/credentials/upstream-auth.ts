@@ -69,13 +69,16 @@ export class UpstreamAuth {
     return this.#options.upstream;
   }
 
-  /** Returns why the present credentials are not sent for an image; `undefined` unless they were refused within the last minute. */
+  /**
+   * Returns why the current credentials are not sent for an image; `undefined` unless they were refused within the last
+   * minute.
+   */
   refusalFor(image: string): string | undefined {
     const { current } = this.#source;
     return current && this.#trials.findRefusal(formatOwn(current), image)?.message;
   }
 
-  /** The present credentials, if the upstream refused them as a whole and has not accepted them since. */
+  /** The current credentials, if the upstream refused them as a whole and has not accepted them since. */
   get refusedCredentials(): RefusedCredentials | undefined {
     const { current } = this.#source;
     return current && this.#trials.refusedAsWhole(formatOwn(current));
@@ -239,7 +242,9 @@ export class UpstreamAuth {
     }
   }
 
-  /** Returns our credentials, unless the upstream refused them within the last minute and the callback has no others. */
+  /**
+   * Returns our credentials, unless the upstream refused them within the last minute and the callback has no others.
+   */
   async #obtain(image: string): Promise<Own> {
     const refusalOf = (one: HeldCredentials | undefined): UpstreamVerdict | undefined =>
       one && this.#trials.findRefusal(formatOwn(one), image);

@@ -25,7 +25,7 @@ export interface Password {
   readonly password: string;
 }
 
-/** What a realm gives tokens for: a password, or an identity token (a refresh token of OAuth 2). */
+/** What a realm issues tokens for: a password, or an identity token (a refresh token of OAuth 2). */
 export type RealmSecret = Password | { readonly identityToken: string };
 
 /** How a token is obtained. */
@@ -81,14 +81,17 @@ export class Tokens {
     this.#options = options;
   }
 
-  /** Returns a kept token that is not about to expire and differs from `not`, fetched with our credentials or anonymously. */
+  /**
+   * Returns a kept token that is not about to expire and differs from `not`, fetched with our credentials or
+   * anonymously.
+   */
   find(scope: TokenScope, withSecret: boolean, not?: string): string | undefined {
     const kept = this.#tokens.get(keyOf(scope, withSecret));
     if (kept === undefined || kept.value === not) return undefined;
     return isRecent(kept.fetchedAt, kept.renewAt - kept.fetchedAt, this.#options.now()) ? kept.value : undefined;
   }
 
-  /** Returns the age of a token in milliseconds; Infinity when it is not kept any more. */
+  /** Returns the age of a token in milliseconds; Infinity when it is no longer kept. */
   ageOf(scope: TokenScope, value: string): number {
     const kept = [true, false].map((withSecret) => this.#tokens.get(keyOf(scope, withSecret)));
     const token = kept.find((one) => one?.value === value);
@@ -139,7 +142,9 @@ export class Tokens {
   }
 }
 
-/** Returns whether a 400 refuses the secret (RFC 6749, 5.2): realms that issue OAuth 2 tokens do not answer with 401. */
+/**
+ * Returns whether a 400 refuses the secret (RFC 6749, 5.2): realms that issue OAuth 2 tokens do not answer with 401.
+ */
 async function isRefusedGrant(body: Answer['body'], timeoutMs: number): Promise<boolean> {
   try {
     const bytes = await readDocument(body, { maxBytes: maxAnswerBytes, timeoutMs });

@@ -11,7 +11,7 @@ const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
 /** Checks per timeout. */
 const stallChecks = 4;
 
-/** Gives up a body: reads a short rest so that the connection can be reused, else closes it. Never waits. */
+/** Abandons a body: reads a short rest so that the connection can be reused, else closes it. Never waits. */
 export function discard(body: Readable): void {
   void drain(body, discardBounds).then((ended) => {
     if (!ended) body.destroy();

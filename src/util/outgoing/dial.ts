@@ -36,6 +36,7 @@ export async function dial(options: DialOptions, connectTo: typeof connect = con
 export function dialWith<A extends HttpAgent>(agent: A, open: (target: Target) => Promise<Socket>): A {
   const secure = agent instanceof HttpsAgent ? agent.createConnection.bind(agent) : undefined;
   agent.createConnection = (options, callback) => {
+    // The types of Node require a socket, even with an error.
     const done = callback as (error: Error | null, socket?: Socket) => void;
     const target = options as Target;
     open(target)
@@ -92,7 +93,9 @@ class Race {
     this.#attemptDelayMs = attemptDelayMs;
   }
 
-  /** Returns the first connection. Rejects with the first error when all addresses have failed, and after the timeout. */
+  /**
+   * Returns the first connection. Rejects with the first error when all addresses have failed, and after the timeout.
+   */
   run(timeoutMs: number, signal?: AbortSignal): Promise<Socket> {
     return new Promise((done, fail) => {
       const timer = setTimeout(() => this.#end(failed('no connection in time', { trouble: true })), timeoutMs);

@@ -108,7 +108,7 @@ export class Routes {
 }
 
 /**
- * Trusts `ca` in addition to the well-known authorities, which the CDN behind a private registry may need. The certificates are
+ * Trusts `ca` in addition to the public certificate authorities, which the CDN behind a private registry may need. The certificates are
  * parsed once for each agent, not for each connection.
  */
 function trust(ca: Outgoing['ca']): { secureContext?: SecureContext } {

@@ -84,3 +84,23 @@ export class Semaphore {
     }
   }
 }
+
+/** Applies `work` to all items, a few at the same time. `slot` is not used by two calls at the same time. */
+export async function inParallel<T, R>(
+  items: readonly T[],
+  max: number,
+  work: (item: T, slot: number) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const runSlot = async (slot: number): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      // `index` is below the length.
+      results[index] = await work(items[index] as T, slot);
+    }
+  };
+  const outcomes = await Promise.allSettled(Array.from({ length: max }, (_, slot) => runSlot(slot)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  return results;
+}

@@ -26,6 +26,8 @@ export interface BatchOptions {
    * so that readers see the bytes of a slow source. Batches of a fast source fill up sooner.
    */
   readonly hurry?: AbortSignal | undefined;
+  /** Called when bytes arrive, before they are written. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
 /** One `writev` takes at most 1024 buffers. */
@@ -89,6 +91,7 @@ class BatchPump {
     const bytes = chunk.length > allowed ? chunk.subarray(0, allowed) : chunk;
     if (bytes.length > 0) this.#batch.add(bytes);
     this.#taken += bytes.length;
+    this.#options.onBytes?.(bytes.length);
     if (chunk.length > allowed) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
     else if (this.#isFull()) this.#turn();
     else this.#linger();

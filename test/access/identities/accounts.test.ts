@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { admin } from '../../support/access/callers.js';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
-import type { AccountSettings, AccountToken } from '../../../src/ports/access.js';
+import type { AccountSettings, AccountToken } from '../../../src/ports/access/access.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { hooked, isApplyOf, once, TestRuntime } from '../../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -157,7 +157,7 @@ describe('accounts', () => {
         if (method === 'apply') writes.push(args);
       });
       expect(await new StoredAccounts(watched, runtime).delete('robot', admin)).toBe(true);
-      expect(writes).toMatchObject([[[{}, {}, {}], { durable: true }]]);
+      expect(writes).toMatchObject([[[{}, {}, {}, {}], { durable: true }]]);
       expect(await metadata.documents('account-token')).toHaveLength(1);
       expect(await accounts.identify(secret)).toBeTypeOf('string');
       expect(await accounts.identify(kept)).toBeDefined();
@@ -269,7 +269,7 @@ describe('accounts', () => {
       expect(await accounts.revive('robot', id)).toMatchObject({ groups: ['admins'] });
     });
 
-    it("revive no login by another account's token or by an invalid stamp", async () => {
+    it("do not revive a login by another account's token or by an invalid stamp", async () => {
       const { id } = await open('robot');
       await accounts.create(settings('other'), admin);
       expect(await accounts.revive('other', id)).toBeUndefined();

@@ -136,7 +136,7 @@ describe('an honest user', () => {
   });
 
   it.each(['the same user', 'many users'])(
-    'logs in elsewhere with hardly a wait while 80 wrong logins of %s wait at one address',
+    'logs in elsewhere almost at once while 80 wrong logins of %s wait at one address',
     async (who) => {
       await open(['alice', 'bob']);
       const wrong = Array.from({ length: 80 }, (_, i) => login(who === 'many users' ? `u${i}` : 'alice', `x${i}`));

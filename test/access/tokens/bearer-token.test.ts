@@ -4,7 +4,7 @@ import { BearerTokens } from '../../../src/access/tokens/bearer-token.js';
 import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js';
 import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
 import { anonymous } from '../../../src/util/anonymous.js';
-import type { Identity, IdentitySource, Principal } from '../../../src/ports/access.js';
+import type { Identity, IdentitySource, Principal } from '../../../src/ports/access/access.js';
 import { admin } from '../../support/access/callers.js';
 import { forgeTokens, signJwt } from '../../support/access/forged-tokens.js';
 import { memoryDocuments } from '../../support/storage/documents.js';

@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openRegistryFolder } from '../../../src/archives/folders/registry-folder.js';
-import type { SourceImage } from '../../../src/ports/migration.js';
+import type { SourceImage } from '../../../src/ports/operations/migration.js';
 import type { Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { collect } from '../../contracts/blob-store-published.js';
@@ -109,6 +110,17 @@ describe('the folder of CNCF distribution', () => {
       ['invalid-tag', '-bad'],
       ['broken-link', 'empty'],
       ['broken-link', 'gone'],
+    ]);
+  });
+
+  it.skipIf(process.platform === 'win32')('reports a pipe in place of a link, and does not wait for it', async () => {
+    await old.putManifest('app', one, ['pipe', 'fine']);
+    await rm(old.tagLink('app', 'pipe'));
+    execFileSync('mkfifo', [old.tagLink('app', 'pipe')]);
+    const { tags, problems } = await (await imageOf('app')).list();
+    expect(tags.map(({ tag }) => tag)).toEqual(['fine']);
+    expect(problems).toEqual([
+      { problem: 'unreadable', tags: ['pipe'], message: `${old.tagLink('app', 'pipe')} is not a file` },
     ]);
   });
 

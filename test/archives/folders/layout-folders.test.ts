@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openRegistryFolder } from '../../../src/archives/folders/registry-folder.js';
-import type { SourceImage } from '../../../src/ports/migration.js';
+import type { SourceImage } from '../../../src/ports/operations/migration.js';
 import type { Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { collect } from '../../contracts/blob-store-published.js';
@@ -28,6 +28,19 @@ async function imageOf(name: string): Promise<SourceImage> {
 }
 
 describe('a folder of OCI layouts', () => {
+  it('reads a folder as zot 2.1 leaves it: its own files, and an image whose only push was refused', async () => {
+    await zot.putManifest('team/app', one, ['1', 'latest']);
+    // zot refuses Docker manifests unless told, and keeps their blobs.
+    await zot.putBlob('docker/app', Buffer.from('layer'));
+    await writeNew(path.join(root, 'docker', 'app', 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+    await writeNew(path.join(root, 'docker', 'app', 'index.json'), '{"schemaVersion":2,"manifests":null}');
+    await writeNew(path.join(root, 'cache.db'), 'with deduplication');
+    await writeNew(path.join(root, '_restore_complete'), '1');
+    expect(await (await imageOf('docker/app')).list()).toEqual({ manifests: [], tags: [], problems: [] });
+    const { tags } = await (await imageOf('team/app')).list();
+    expect(tags.map(({ tag }) => tag)).toEqual(['1', 'latest']);
+  });
+
   it('has the images of all levels, without the folders that zot keeps for itself', async () => {
     for (const name of ['busybox', 'team/app', 'team/app/cache']) await zot.putManifest(name, one, ['1']);
     await zot.putManifest('_blobstore', one);

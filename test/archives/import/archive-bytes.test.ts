@@ -69,12 +69,12 @@ describe('unpack', () => {
     await expect(bytesOf(sourceOf(packed))).rejects.toMatchObject({ code: 'ARCHIVE_INVALID', message });
   });
 
-  it.each<[string, number, boolean]>([
-    ['1 KiB', 0x00, true],
-    ['32 MiB', 0x78, true],
-    ['36 MiB', 0x79, false],
-    ['2 GiB', 0xa8, false],
-  ])('accepts a zstd window of %3$s only up to 32 MiB, in any frame', async (_name, window, accepted) => {
+  it.each<[string, boolean, number]>([
+    ['1 KiB', true, 0x00],
+    ['32 MiB', true, 0x78],
+    ['36 MiB', false, 0x79],
+    ['2 GiB', false, 0xa8],
+  ])('with a zstd window of %s in any frame is accepted: %s', async (_size, accepted, window) => {
     const small = Buffer.from('small');
     const reading = bytesOf(sourceOf(Buffer.concat([zstdStored(small), zstdStored(small, window)])));
     if (accepted) expect(await reading).toEqual(Buffer.from('smallsmall'));

@@ -92,13 +92,14 @@ describe('a tar archive', () => {
     for (const piece of [13, 511, 513]) expect(await read(sourceOf(tar, piece))).toEqual(expected);
   });
 
-  it('is read completely if it is split at any byte', async () => {
+  it('is read completely wherever it is split', async () => {
     const tar = await tarOf([
       { name: long, bytes: 'long' },
       { name: 'é', bytes: text },
       { name: 'a', bytes: 'b' },
     ]);
-    for (let at = 1; at < tar.length; at++) {
+    // Seven has no factor in common with the size of a block, so this splits at every offset of a block.
+    for (let at = 1; at < tar.length; at += 7) {
       const parts = async function* (): AsyncGenerator<Buffer> {
         yield tar.subarray(0, at);
         yield tar.subarray(at);

@@ -97,6 +97,12 @@ describe('a command that cannot do its work', () => {
     ['backup nightly', 1, /backups are not configured: set backups\.folder/],
     ['backup --data FOLDER/data', 2, /name the folder of the backup/],
     ['backup nightly --data FOLDER/data --url http://host', 2, /--url names a running registry, --data a stopped one/],
+    ['import-registry old --into local', 1, /imports are not configured: .* imports\.folders/],
+    [
+      'import-registry old --into local --data FOLDER/data --url http://host',
+      2,
+      /--url names a running registry, --data/,
+    ],
     ['trash empty local/app:1', 2, /names a tag/],
     ['events --count many', 2, /--count: "many" must be a number/],
     ['completion tcsh', 2, /must be one of bash, zsh, fish|Allowed choices are/],
@@ -108,7 +114,7 @@ describe('a command that cannot do its work', () => {
     ['tag local/app:v1 .bad', 1, /OPTIONS_INVALID.*\n {2}tag: invalid tag/],
     ['retention', 2, /refusing to delete/],
     ['gc --grace soon --yes', 2, /--grace: "soon" must be a number of seconds/],
-    ['gc', 2, /refusing to delete without a question/],
+    ['gc', 2, /refusing to delete without a confirmation/],
     ['repositories delete local', 2, /refusing to delete/],
     ['purge local', 2, /refusing to delete/],
     ['trash empty local', 2, /refusing to delete/],
@@ -138,7 +144,7 @@ describe('a command that cannot do its work', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('(DENIED, 403 Forbidden)')]);
   });
 
-  it('reads documents from standard input, and reports what is not JSON', async () => {
+  it('reads documents from standard input, and refuses input that is not JSON', async () => {
     const created = await run('repositories create piped --file - --json', {
       stdin: '{"repo_type":"local","description":"from a pipe"}',
     });
@@ -183,7 +189,7 @@ describe('webhooks test', () => {
   });
 });
 
-describe('work that is done in part', () => {
+describe('work that is only partly done', () => {
   it('deletes what it may, and lists what was refused', async () => {
     await pushImage(scene.as(basic('root')), 'local/parts');
     const none = await run('rm local/parts:none --yes --json');

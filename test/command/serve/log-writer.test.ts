@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { LogWriter, type LogTarget, type LogWriterOptions } from '../../../src/command/serve/log/log-writer.js';
 
 type Done = Parameters<LogTarget['write']>[1];
@@ -50,11 +50,11 @@ describe('LogWriter', () => {
     const { target, writer } = start({ delayMs: 1 });
     for (const line of ['1\n', '2\n', '3\n']) writer.write(line);
     expect(target.inFlight).toEqual([]);
-    await vi.waitUntil(() => target.inFlight.length > 0);
+    await expect.poll(() => target.inFlight.length).toBeGreaterThan(0);
     expect(target.inFlight).toEqual(['1\n2\n3\n']);
   });
 
-  it('writes a full batch at once, and the lines that arrive meanwhile after it', () => {
+  it('writes a full batch at once, and the lines that arrive in the meantime after it', () => {
     const { target, writer } = start({ maxBatchLength: 4 });
     writer.write('1\n');
     writer.write('2\n');
@@ -69,7 +69,7 @@ describe('LogWriter', () => {
     writer.write('123\n');
     writer.write('4\n');
     target.complete();
-    await vi.waitUntil(() => target.inFlight.length > 0);
+    await expect.poll(() => target.inFlight.length).toBeGreaterThan(0);
     expect(target.inFlight).toEqual(['4\n']);
   });
 
@@ -86,7 +86,7 @@ describe('LogWriter', () => {
     writer.write('1\n');
     writer.write('2\n');
     target.complete(errorOf(code));
-    await vi.waitUntil(() => target.inFlight.length > 0, { timeout: 20_000 });
+    await expect.poll(() => target.inFlight.length).toBeGreaterThan(0);
     target.complete();
     target.complete();
     expect(target.written).toBe('1\n2\n');
@@ -111,7 +111,7 @@ describe('the end of a LogWriter', () => {
     writer.write('4\n');
     const ended = writer.end();
     target.complete();
-    await vi.waitUntil(() => target.inFlight.length > 0);
+    await expect.poll(() => target.inFlight.length).toBeGreaterThan(0);
     target.complete();
     await ended;
     expect(target.written).toBe('123\n4\n');

@@ -55,10 +55,10 @@ export class Life {
  * Waits until the reserve of a data folder is complete. The server creates it in the background after its first start.
  */
 export async function waitForReserve(data: string): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 600; attempt++) {
     const held = await stat(join(data, 'reserve')).catch(() => undefined);
     if (held !== undefined && held.size > 0 && held.blocks * 512 >= held.size) return;
     await sleep(100);
   }
-  throw new Error('the server created no reserve within 10 s');
+  throw new Error('the server created no reserve within a minute');
 }

@@ -70,7 +70,7 @@ export class LoopDisk {
         if (isMounted(this.path)) await run('umount', [this.path]);
         else throw new Error(`${this.#image} is still mounted elsewhere`);
       } catch (error) {
-        if (attempt === 150) throw error;
+        if (attempt === 600) throw error;
         await sleep(100);
       }
     }

@@ -28,7 +28,7 @@ const manifestTypes = 'application/vnd.oci.image.manifest.v1+json, application/v
  */
 export class PatientClient {
   readonly #origin: string;
-  readonly #agent = new Agent({ headersTimeout: 10_000, bodyTimeout: 10_000, keepAliveTimeout: 1000 });
+  readonly #agent = new Agent({ headersTimeout: 60_000, bodyTimeout: 60_000, keepAliveTimeout: 1000 });
   #patience = 0;
   #pauseMs = 0;
   refusals: Refusal[] = [];

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { readSessionCookie, writeSessionCookie } from '../../../src/http/clients/session-cookie.js';
-import type { ClientInfo } from '../../../src/ports/access.js';
+import type { ClientInfo } from '../../../src/ports/access/access.js';
 
 const withHeaders = (headers: IncomingHttpHeaders): IncomingMessage => ({ headers }) as IncomingMessage;
 const at = (origin: string | undefined): ClientInfo => ({ address: '127.0.0.1', host: 'r.example', origin });

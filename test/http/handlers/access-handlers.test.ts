@@ -7,9 +7,9 @@ import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import { StoredRuleBook } from '../../../src/access/rule-book.js';
 import { BodyReader } from '../../../src/http/bodies/body-reader.js';
 import type { Handler } from '../../../src/http/exchange.js';
-import { createAccessHandlers } from '../../../src/http/handlers/access.js';
-import type { AccessAdministration, SigningKeyInfo } from '../../../src/ports/access.js';
-import { accessEndpoints } from '../../../src/protocol/tables/access-endpoints.js';
+import { createAccessHandlers } from '../../../src/http/handlers/access/access.js';
+import type { AccessAdministration, SigningKeyInfo } from '../../../src/ports/access/access.js';
+import { accessEndpoints } from '../../../src/protocol/tables/rows/access-endpoints.js';
 import { encodeError, RegistryError } from '../../../src/protocol/errors.js';
 import { managementRoutes } from '../../../src/protocol/tables/management.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
@@ -48,7 +48,18 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     administration = {
       accounts,
       rules,
-      check: createAccessCheck({ accounts, rules, groupsOf: () => [], needsGrants: false }),
+      people: {
+        list: () => Promise.resolve([]),
+        setDisabled: () => Promise.resolve(undefined),
+        delete: () => Promise.resolve(false),
+      },
+      check: createAccessCheck({
+        accounts,
+        findPerson: () => Promise.resolve(undefined),
+        rules,
+        groupsOf: () => [],
+        needsGrants: false,
+      }),
       listKeys: () => Promise.resolve(keys),
       rotateKeys: () => Promise.resolve({ id: 'k2', createdAt: 1000, origin: 'managed', signs: true }),
     };
@@ -153,6 +164,8 @@ describe('the management API for accounts, tokens, rules and keys', () => {
 
   const token = '0123456789abcdef';
   it.each<[string, string, unknown, string]>([
+    ['PUT', 'access/people/x', { disabled: true }, 'person'],
+    ['DELETE', 'access/people/x', undefined, 'person'],
     ['GET', 'accounts/x', undefined, 'account'],
     ['PUT', 'accounts/x', {}, 'account'],
     ['DELETE', 'accounts/x', undefined, 'account'],
@@ -170,6 +183,9 @@ describe('the management API for accounts, tokens, rules and keys', () => {
   });
 
   it.each([
+    ['PUT', 'access/people/x', {}],
+    ['PUT', 'access/people/x', { disabled: 1 }],
+    ['PUT', 'access/people/x', { disabled: true, more: 1 }],
     ['POST', 'accounts', { name: '..' }],
     ['PUT', 'accounts/robot', { name: 'other' }],
     ['POST', 'accounts/robot/tokens', { expires_at: '1970-01-01T00:00:01Z' }],
@@ -185,6 +201,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     'account.create': { name: 'a' },
     'account.replace': {},
     'account.createToken': {},
+    'person.replace': { disabled: true },
     'rule.create': rule,
     'rule.replace': rule,
   };
@@ -193,6 +210,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     const where = pattern
       .replace('/api/v1/', '')
       .replace(':account', 'a')
+      .replace(':person', 'a')
       .replace(':token', token)
       .replace(':rule', 'r');
     const answer = await ask(method, where, documents[op]);

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { expect, it } from 'vitest';
-import { sendArchive } from '../../../src/http/handlers/archives.js';
+import { sendArchive } from '../../../src/http/handlers/images/archives.js';
 import { BoundedTasks } from '../../../src/http/limits/bounded-tasks.js';
 import { isBlobBody } from '../../../src/http/reply.js';
 import type { Archives } from '../../../src/ports/archives.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createListEvents } from '../../../src/http/handlers/events.js';
+import { createListEvents } from '../../../src/http/handlers/operations/events.js';
 import type { Exchange } from '../../../src/http/exchange.js';
-import type { Journal, JournalEntry } from '../../../src/ports/journal.js';
+import type { Journal, JournalEntry } from '../../../src/ports/metadata/journal.js';
 
 /** A journal with this many entries, numbered from 1; each tenth is Ana's. Counts the entries that were read. */
 class LongJournal implements Pick<Journal, 'read'> {
@@ -64,7 +64,7 @@ describe('GET /api/v1/events', () => {
     expect([seqs(third), third.cursor]).toEqual([[1], null]);
   });
 
-  it('goes on from a cursor, also when nothing is new', async () => {
+  it('continues from a cursor, also when nothing is new', async () => {
     const first = await list(new LongJournal(5), 'after=2');
     expect([seqs(first), first.cursor]).toEqual([[3, 4, 5], '5']);
     const nothing = await list(new LongJournal(5), 'after=5&by=ana');
@@ -86,7 +86,7 @@ describe('GET /api/v1/events', () => {
     expect([seqs(answer), answer.cursor]).toEqual([expected, null]);
   });
 
-  it('examines a bounded number of entries and says where to go on', async () => {
+  it('examines a bounded number of entries and returns where to continue', async () => {
     const journal = new LongJournal(45_000);
     const found: number[] = [];
     let query = 'by=nobody';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RuledAccess } from '../../../src/access/ruled-access.js';
 import { RuleSet } from '../../../src/access/rules.js';
-import { createGetToken } from '../../../src/http/handlers/token.js';
+import { createGetToken } from '../../../src/http/handlers/distribution/token.js';
 import { anonymous } from '../../../src/util/anonymous.js';
 import type { RepositoryDirectory } from '../../../src/ports/repository.js';
 import type { TokenGrant } from '../../../src/protocol/tokens/token-scope.js';
@@ -42,7 +42,7 @@ async function request(scopes: readonly string[], count: number): Promise<{ matc
   const query = new URLSearchParams(scopes.map((scope): [string, string] => ['scope', scope]));
   const caller = { principal: anonymous };
   const exchange = { query, caller, client: { address: '192.0.2.1' } };
-  await createGetToken(() => ({ access, directory }))(exchange as never);
+  await createGetToken(() => ({ access, directory, rates: { admitPrincipal: () => undefined } }))(exchange as never);
   return { matches, scope: granted };
 }
 

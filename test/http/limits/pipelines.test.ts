@@ -44,7 +44,7 @@ it('a waiting request runs in a later turn of the event loop than the end of the
   expect(connection.served).toEqual([0]);
 });
 
-it('the 65th waiting request closes the connection, and none of them runs', async () => {
+it('the 65th waiting request closes the connection, and no waiting request runs', async () => {
   const overflows: string[] = [];
   const connection = openConnection(new Pipelines((address) => void overflows.push(address)));
   for (let i = 0; i < 64; i++) connection.add();

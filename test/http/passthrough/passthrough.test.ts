@@ -34,7 +34,7 @@ function requestWith(headers: Record<string, string>, method = 'GET'): IncomingM
   return { method, headers } as unknown as IncomingMessage;
 }
 
-describe('what the upstream is told', () => {
+describe('request headers for the upstream', () => {
   it.each([
     ['accept', 'application/json'],
     ['range', 'bytes=5-'],
@@ -42,7 +42,7 @@ describe('what the upstream is told', () => {
     ['if-range', '"x"'],
     ['if-modified-since', 'Thu, 01 Jan 1970 00:00:00 GMT'],
     ['user-agent', 'docker/99'],
-  ])('%s goes', (name, value) => {
+  ])('include %s', (name, value) => {
     expect(buildRequestHeaders(requestWith({ [name]: value }))).toMatchObject({ [name]: value });
   });
 
@@ -68,23 +68,23 @@ describe('what the upstream is told', () => {
     'via',
     'origin',
     'referer',
-  ])('%s stays here', (name) => {
+  ])('omit %s', (name) => {
     expect(buildRequestHeaders(requestWith({ [name]: 'x' }))).not.toHaveProperty([name]);
   });
 
-  it('no coding is asked for, whatever the client could decode', () => {
+  it('never request a content coding, regardless of what the client accepts', () => {
     expect(buildRequestHeaders(requestWith({ 'accept-encoding': 'gzip' }))).toMatchObject({
       'accept-encoding': 'identity',
       'user-agent': 'artifactapi',
     });
   });
 
-  it('a range of a HEAD is left out', () => {
+  it('omit the range of a HEAD', () => {
     expect(buildRequestHeaders(requestWith({ range: 'bytes=0-' }, 'HEAD'))).not.toHaveProperty('range');
   });
 });
 
-describe('what the client is told', () => {
+describe('response headers for the client', () => {
   it.each([
     'content-length',
     'content-range',
@@ -96,7 +96,7 @@ describe('what the client is told', () => {
     'oci-filters-applied',
     'ratelimit-remaining',
     'warning',
-  ])('%s goes', (name) => {
+  ])('include %s', (name) => {
     expect(cleanAnswerHeaders({ [name]: 'x' })).toEqual({ [name]: 'x' });
   });
 
@@ -124,20 +124,20 @@ describe('what the client is told', () => {
     'alt-svc',
     'docker-distribution-api-version',
     'x-cache',
-  ])('%s stays here', (name) => {
+  ])('omit %s', (name) => {
     expect(cleanAnswerHeaders({ [name]: 'x' })).toEqual({});
   });
 
-  it('what Connection names stays here too', () => {
+  it('omit headers that Connection names', () => {
     expect(cleanAnswerHeaders({ connection: 'close, ETag', etag: 'x' })).toEqual({});
   });
 
-  it('Link stays here: lists do not pass through', () => {
+  it('omit Link, because lists do not pass through', () => {
     expect(cleanAnswerHeaders({ link: '<https://docs.example/>; rel="help"' })).toEqual({});
   });
 });
 
-describe('what an answer means', () => {
+describe('an answer of the upstream', () => {
   const oci = (code: string): string => JSON.stringify({ errors: [{ code, message: 'secret' }] });
   const judgeOne = (status: number, body: string, path = '/v2/a/manifests/b', elsewhere = false) => {
     const url = new URL(path, 'https://up.example');
@@ -167,20 +167,20 @@ describe('what an answer means', () => {
     [429, '<html>', '', 'TOOMANYREQUESTS', 429],
     [500, oci('UNKNOWN'), '', 'UNAVAILABLE', 503],
     [300, '', '', 'UNAVAILABLE', 503],
-  ])('%i %s', async (status, body, path, code, answered) => {
+  ])('of status %i with the body %s, to %s, becomes %s %i', async (status, body, path, code, answered) => {
     const error = await judgeOne(status, body, path);
     expect([error.code, error.status]).toEqual([code, answered]);
     expect(error.detail).toMatchObject({ upstream: 'up.example' });
     expect(JSON.stringify([error.message, error.details])).not.toContain('secret');
   });
 
-  it.each([401, 403])('%i where it redirected to denies nobody anything', async (status) => {
+  it.each([401, 403])('of status %i from the target of a redirect is not a denial', async (status) => {
     expect((await judgeOne(status, '', '/v2/a/blobs/b', true)).code).toBe('UNAVAILABLE');
   });
 });
 
 describe('http-proxy', () => {
-  it('is loaded with the first exchange, never calls what is deprecated (DEP0060), and leaves util as it was', async () => {
+  it('is loaded by the first exchange, calls nothing deprecated (DEP0060), and leaves util unchanged', async () => {
     const loaded = (): boolean =>
       Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes('/http-proxy/'));
     const deprecated = vi.fn(Object.assign);
@@ -189,7 +189,8 @@ describe('http-proxy', () => {
     const passthrough = createPassthrough();
     expect(loaded()).toBe(false);
     const upstream = await listen((_req, res) => void res.end('ok'));
-    const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url) };
+    // Loading http-proxy counts towards the time of the first answer.
+    const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url), responseTimeoutMs: 20_000 };
     const context = { prefix: '', id: 'id', isPublic: true, contentTypes: [], log: recordingLogger() };
     const front = await listen((req, res) => void passthrough.send(req, res, to, context));
     const client = new Client(front.url);

@@ -75,9 +75,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'session.list':        [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 403, 200],
   'session.endAll':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 403, 200],
   'session.end':         [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 404],
-  'session.tokens':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 400],
-  'session.createToken': [401, 201, 201, 201, 201, 201, 201, 401, 401, 401, 401, 403, 400],
-  'session.deleteToken': [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 400],
+  'session.tokens':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'session.createToken': [401, 201, 201, 201, 201, 201, 201, 401, 401, 401, 401, 403, 409],
+  'session.deleteToken': [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 404],
   'session.beginLogin':  [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
   'session.completeLogin': [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
   'selftest.body':       [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -125,6 +125,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'request.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'options.reload':      [401, 403, 403, 403, 403, 403, 409, 401, 401, 401, 401, 403, 403],
   'access.check':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'person.list':         [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'person.replace':      [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'person.delete':       [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
   'account.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'account.get':         [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
@@ -178,6 +181,8 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'trash.empty': ['manifest.purged'],
   'job.start': ['job.created'],
   'job.delete': ['job.deleted'],
+  'person.replace': ['person.replaced'],
+  'person.delete': ['account-token.deleted', 'person.deleted'],
   'account.create': ['account.created'],
   'account.replace': ['account.replaced'],
   'account.delete': ['account-token.deleted', 'account.deleted'],
@@ -225,6 +230,7 @@ interface Content {
   readonly digest: string;
   readonly session: string;
   readonly account: string;
+  readonly person: string;
   readonly token: string;
   readonly rule: string;
   readonly job: string;
@@ -267,6 +273,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'webhook.create': ({ repository }) => document(webhookOf(`${repository}-new`)),
   'webhook.replace': ({ webhook }) => document({ ...webhookOf(webhook), events: ['tag'] }),
   'access.check': () => ({ query: 'user=reader&image=team-main/app' }),
+  'person.replace': () => document({ disabled: false }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
   'account.createToken': () => document({}),
@@ -458,6 +465,7 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     image,
     name,
     account,
+    person: `person-${made}`,
     repository,
     reference: 'v1',
     digest: '',
@@ -485,6 +493,11 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     const pushed = await pushImage(root, name);
     const upload = await root('POST', `/v2/${name}/blobs/uploads/`);
     return { ...content, digest: pushed.digest, session: upload.header('docker-upload-uuid') };
+  }
+  if (path.includes(':person')) {
+    const asked = { headers: { ...json, 'X-Host-User': content.person }, body: '{}' };
+    expect((await scene.ask('POST', '/api/v1/session/tokens', asked)).status).toBe(201);
+    return content;
   }
   if (path.includes(':account')) {
     await manage(root, 'POST', 'accounts', { name: account });
@@ -539,6 +552,7 @@ async function look(row: Endpoint, content: Content): Promise<readonly string[]>
     ? [`/v2/${name}/tags/list`, `/v2/${name}/blobs/${content.digest}`, `/v2/${name}/blobs/uploads/${session}`]
     : [
         'repositories',
+        'access/people',
         'accounts',
         `accounts/${account}/tokens`,
         'rules',

@@ -50,19 +50,22 @@ describe('the summary of an image', () => {
     untagged: { keep_seconds: 3600 },
   };
 
-  it.each(['fixed', 'all'])('in %s has its immutable tags, retention and quotas, for who may push', async (name) => {
-    const own = await summary('ci', 'fixed');
-    const used = Number(own['size_bytes']);
-    const both = used + Number((await summary('ci', 'plain'))['size_bytes']);
-    expect(await summary('ci', name)).toMatchObject({
-      immutable,
-      retention,
-      quotas: [
-        { name: 'fixed', max_bytes: 1_000_000, used_bytes: used },
-        { name: '*/app, secret/**', max_bytes: 500_000, used_bytes: both },
-      ],
-    });
-  });
+  it.each(['fixed', 'all'])(
+    'in %s has its immutable tags, retention and quotas, for users who may push',
+    async (name) => {
+      const own = await summary('ci', 'fixed');
+      const used = Number(own['size_bytes']);
+      const both = used + Number((await summary('ci', 'plain'))['size_bytes']);
+      expect(await summary('ci', name)).toMatchObject({
+        immutable,
+        retention,
+        quotas: [
+          { name: 'fixed', max_bytes: 1_000_000, used_bytes: used },
+          { name: '*/app, secret/**', max_bytes: 500_000, used_bytes: both },
+        ],
+      });
+    },
+  );
 
   it.each([
     ['reader', 'fixed'],
@@ -75,7 +78,7 @@ describe('the summary of an image', () => {
     expect(JSON.stringify(shown)).not.toContain('secret');
   });
 
-  it('has nothing of what does not apply', async () => {
+  it('omits what does not apply', async () => {
     expect(Object.keys(await summary('ci', 'plain'))).toEqual(expect.not.arrayContaining(['immutable', 'retention']));
     expect(await summary('ci', 'plain', 'other')).not.toHaveProperty('quotas');
     for (const rule of ['immutable', 'retention', 'quotas']) {

@@ -12,6 +12,7 @@ const params = {
   image: 'app',
   digest: `sha256:${'0'.repeat(64)}`,
   account: 'nobody',
+  person: 'nobody',
   token: '0'.repeat(16),
   rule: 'none',
   job: 'garbage-0',

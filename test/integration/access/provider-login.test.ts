@@ -1,8 +1,17 @@
+import { appendFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LoginProvider } from '../../../src/access/identities/login-provider.js';
 import type { SessionDocument } from '../../../src/protocol/documents/session.js';
-import { basic, json, manage, startAccess, type AccessScene } from '../../support/access/access.js';
+import { htpasswdOf, startAccess, type AccessScene } from '../../support/access/access.js';
 import { clientOf, startLoginProvider, type Manner, type TestProvider } from '../../support/access/login-provider.js';
+import {
+  beginLogin,
+  finishLogin,
+  loginPlace,
+  readSession,
+  sessionIn,
+  type Flow,
+} from '../../support/access/browser-login.js';
 import type { Answer } from '../../support/clients/client.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
@@ -17,7 +26,7 @@ const rules = [
   { users: ['root'], allow: ['admin'] },
   { groups: ['team'], allow: ['monitor'] },
 ] as const;
-const place = '/api/v1/session/oidc/acme';
+const place = loginPlace;
 
 let clock: MovableClock;
 let provider: TestProvider;
@@ -37,37 +46,12 @@ function start(settings: object = {}): Promise<AccessScene> {
   return startAccess(cleanups, { users: ['root', 'taken@example.com'], access: { rules, oidc, login: [acme] } });
 }
 
-/** A browser on its way: the callback that the provider sent it to, and the cookie of the flow. */
-interface Flow {
-  readonly callback: string;
-  readonly cookie: string;
-}
-
-/** Begins a login, and lets the provider answer. */
-async function begin(manner: Manner = {}): Promise<Flow> {
+const begin = (manner: Manner = {}): Promise<Flow> => {
   provider.manner = manner;
-  const begun = await scene.ask('GET', place);
-  expect(begun.status, begun.body.toString()).toBe(302);
-  const answer = await fetch(begun.header('location'), { redirect: 'manual' });
-  expect(answer.status).toBe(302);
-  const callback = new URL(answer.headers.get('location') ?? '');
-  expect(`${callback.origin}${callback.pathname}`).toBe(`${scene.server.url}${place}/callback`);
-  return { callback: callback.pathname + callback.search, cookie: cookiesOf(begun)[0] ?? '' };
-}
-
-function finish({ callback, cookie }: Flow): Promise<Answer> {
-  return scene.ask('GET', callback, { headers: cookie === '' ? {} : { Cookie: cookie } });
-}
-
-function cookiesOf(answer: Answer): string[] {
-  return [answer.headers['set-cookie'] ?? []].flat().map((cookie) => cookie.split(';')[0] ?? '');
-}
-
-const sessionIn = (answer: Answer): string => cookiesOf(answer).find((cookie) => cookie.includes('=aas_')) ?? '';
-
-async function whoHas(cookie: string): Promise<SessionDocument> {
-  return (await scene.ask('GET', '/api/v1/session', { headers: { Cookie: cookie } })).json() as SessionDocument;
-}
+  return beginLogin(scene);
+};
+const finish = (flow: Flow): Promise<Answer> => finishLogin(scene, flow);
+const whoHas = (cookie: string): Promise<SessionDocument> => readSession(scene, cookie);
 
 describe('a login at a provider', () => {
   it('gives the session of the user that the claims name, with the groups', async () => {
@@ -116,7 +100,7 @@ describe('a login at a provider', () => {
     expect((await whoHas('')).login.oidc).toEqual([{ name: 'acme', title: 'Acme' }]);
   });
 
-  it('ends with a logout, after an hour without a request, and when an account gets its name', async () => {
+  it('ends with a logout, after an hour without a request, and when a user with a password gets its name', async () => {
     const [one, two, three] = [
       sessionIn(await finish(await begin())),
       sessionIn(await finish(await begin())),
@@ -126,8 +110,9 @@ describe('a login at a provider', () => {
     expect((await scene.ask('DELETE', '/api/v1/session', { headers })).status).toBe(204);
     expect((await whoHas(one)).principal).toBeNull();
     expect((await whoHas(two)).principal).toMatchObject({ id: 'ana@example.com' });
-    await manage(scene.as(basic('root')), 'POST', 'accounts', { name: 'ana@example.com' });
-    expect((await whoHas(two)).principal).toBeNull();
+    await appendFile(scene.htpasswd, htpasswdOf(['ana@example.com']));
+    clock.advance(2);
+    await expect.poll(async () => (await whoHas(two)).principal).toBeNull();
     clock.advance(3601);
     expect((await whoHas(three)).principal).toBeNull();
   });
@@ -173,12 +158,6 @@ describe('a login at a provider', () => {
     expect((await whoHas(cookie)).principal).not.toBeNull();
     await reload({ ...acme, allow: { hd: 'example.com' } });
     expect((await whoHas(cookie)).principal).toBeNull();
-  });
-
-  it('cannot have tokens, whose owner the registry could not check later', async () => {
-    const headers = { ...json, Cookie: sessionIn(await finish(await begin())), 'Sec-Fetch-Site': 'same-origin' };
-    const answer = await scene.ask('POST', '/api/v1/session/tokens', { headers, body: '{}' });
-    expect([answer.status, answer.codes]).toEqual([400, ['UNSUPPORTED']]);
   });
 });
 
@@ -295,7 +274,7 @@ describe('a login at a provider is refused', () => {
     }
   });
 
-  it('and neither the log nor an answer shows the code, the state or a token', async () => {
+  it('and neither the log nor an answer reveals the code, the state or a token', async () => {
     const flow = await begin();
     const query = new URLSearchParams(flow.callback.split('?')[1]);
     const answer = await finish(flow);

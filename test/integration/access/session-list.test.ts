@@ -41,7 +41,7 @@ async function list(cookie: string, query = ''): Promise<SessionListDocument['se
 const isLoggedIn = async (cookie: string): Promise<boolean> => (await ask(cookie, 'GET', 'sessions')).status === 200;
 
 describe('the list of sessions', () => {
-  it('shows users their own ones, newest first, with the browser and without the cookie', async () => {
+  it('shows users their own sessions, newest first, with the browser and without the cookie', async () => {
     const old = await logIn('ana', 'Old browser');
     clock.advance(5);
     const cookie = await logIn('ana', 'New browser aat_0123456789abcdef_secret');
@@ -62,7 +62,7 @@ describe('the list of sessions', () => {
     expect(await list(root, '?user=nobody')).toEqual([]);
   });
 
-  it('omits sessions that are over', async () => {
+  it('omits sessions that have ended', async () => {
     await logIn('ana');
     clock.advance(3601);
     expect(await list(await logIn('ana'))).toHaveLength(1);
@@ -70,7 +70,7 @@ describe('the list of sessions', () => {
 });
 
 describe('ending sessions', () => {
-  it('ends one of the own sessions', async () => {
+  it('ends one session of the user', async () => {
     const stolen = await logIn('ana');
     const cookie = await logIn('ana');
     const other = (await list(cookie)).find(({ current }) => !current)?.id ?? '';
@@ -79,14 +79,14 @@ describe('ending sessions', () => {
     expect((await ask(cookie, 'DELETE', `sessions/${other}`)).status).toBe(404);
   });
 
-  it('ends all own sessions, and no others', async () => {
+  it('ends all sessions of the user, and no others', async () => {
     const cookies = [await logIn('ana'), await logIn('ana'), await logIn('ben')];
     const answer = await ask(cookies[0] ?? '', 'DELETE', 'sessions');
     expect([answer.status, answer.json()]).toEqual([200, { ended: 2 }]);
     expect(await Promise.all(cookies.map(isLoggedIn))).toEqual([false, false, true]);
   });
 
-  it('of an administrator, ends its own, and all of another user by name', async () => {
+  it('lets an administrator end any session, and all sessions of a user by name', async () => {
     const [root, ana, ben] = [await logIn('root'), await logIn('ana'), await logIn('ben')];
     expect((await ask(root, 'DELETE', 'sessions?user=ana')).json()).toEqual({ ended: 1 });
     const id = (await list(root, '?user=ben'))[0]?.id ?? '';

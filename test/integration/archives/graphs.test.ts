@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportArchive } from '../../../src/archives/export/archive-export.js';
 import type { Caller, Repository } from '../../../src/ports/repository.js';
-import type { ManifestContent } from '../../../src/ports/images.js';
+import type { ManifestContent } from '../../../src/ports/metadata/images.js';
 import {
   blobFile,
   buildImage,

@@ -559,7 +559,7 @@ describe('a broken or hostile archive', () => {
 });
 
 describe('an import', () => {
-  it('is refused by a read-only registry, which exports what it has', async () => {
+  it('is refused by a read-only registry, which still exports images', async () => {
     const own = await startRegistry({ access: 'read-only' });
     const other = new Client(own.url);
     try {

@@ -272,7 +272,7 @@ describe('the hook for deletes', () => {
     expect((await client.get(path(one.digest))).status).toBe(200);
   });
 
-  it('keeps what it refuses from the retention', async () => {
+  it('keeps content that it refuses to delete from retention', async () => {
     const { client, decide } = await start();
     for (const tag of ['a', 'b', 'c']) await put(client, 'local/app', tag, imageManifest(tag));
     const asked: HookedDelete[] = [];

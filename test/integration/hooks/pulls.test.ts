@@ -210,7 +210,7 @@ describe('the hook for pulls', () => {
     await aborted[0];
   });
 
-  it('stays over a reload without hooks, and ends by an empty one', async () => {
+  it('survives a reload without hooks, and is removed by a reload with empty hooks', async () => {
     const { client, server } = await start(() => refusal);
     const { hooks: _hooks, ...options } = server.options;
     await server.registry.reload({ ...options, limits: { maxBlobBytes: 1000 } });

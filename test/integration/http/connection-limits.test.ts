@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Connections, type ConnectionOptions } from '../../../src/command/serve/connections.js';
+import { Connections, type ConnectionOptions } from '../../../src/command/serve/listeners/connections.js';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
 import { buildRegistry } from '../../../src/registry.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
@@ -15,18 +15,17 @@ import { digest, someBytes, startUpload } from '../../support/content/content.js
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
 import { listenOn, recordingLogger, startMemoryRegistry } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 type Refusal = RegistryEvents['client.refused'][0];
 
-const cleanups: (() => Promise<unknown> | void)[] = [];
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).toReversed()) await clean();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 /** Starts the standalone server of a registry in which `/hangs` is never answered, and records what it refuses. */
 async function serve(options: Partial<ServerOptions>) {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   const { registry, reportRefusal } = buildRegistry({
     storage: folder,
     access: 'open',
@@ -40,7 +39,7 @@ async function serve(options: Partial<ServerOptions>) {
   };
   const hanging = Object.create(registry, { middleware: { value: middleware } }) as Registry;
   const server = createRegistryServer({ registry: hanging, reportRefusal, log: recordingLogger(), ...options });
-  cleanups.push(() => server.stop(0));
+  cleanups.add(() => server.stop(0));
   const { port } = await server.listen(0, '127.0.0.1');
   return { port, server, refusals };
 }
@@ -49,7 +48,7 @@ async function openMany(port: number, count: number, write: string): Promise<Soc
   const sockets: Socket[] = [];
   for (let i = 0; i < count; i++) {
     const socket = connect(port, '127.0.0.1').on('error', () => {});
-    cleanups.push(() => void socket.destroy());
+    cleanups.add(() => void socket.destroy());
     await once(socket, 'connect');
     socket.resume().write(write);
     sockets.push(socket);
@@ -94,12 +93,12 @@ describe('concurrent requests of one client', () => {
       limits: { maxConnectionsPerClient: 2 },
     });
     const client = new Client(started.url);
-    cleanups.push(started.close, () => client.close());
+    cleanups.add(started.close, () => client.close());
     const uploads: RawConnection[] = [];
     for (let i = 0; i < 2; i++) {
       const location = await startUpload(client, 'local/app');
       const connection = await RawConnection.open(started.port);
-      cleanups.push(() => connection.cut());
+      cleanups.add(() => connection.cut());
       const headers = { 'Content-Length': '1000', 'X-Forwarded-For': '10.0.0.1', Expect: '100-continue' };
       await connection.write(rawHead('PATCH', location, headers));
       await connection.waitFor(/100 Continue/);
@@ -136,7 +135,7 @@ describe('incomplete request heads', () => {
     const { refusals, counts } = guard(server);
     const listening = await listenOn(server);
     const { port } = listening;
-    cleanups.push(() => listening.close());
+    cleanups.add(() => listening.close());
     const whole = rawHead('GET', '/', { Connection: 'keep-alive' });
     const post = `${rawHead('POST', '/', { Connection: 'keep-alive', 'Content-Length': '5' })}hello`;
     const others = [
@@ -166,10 +165,10 @@ describe('incomplete request heads', () => {
     const { refusals } = guard(server, { maxPerClient: 8 });
     const listening = await listenOn(server);
     const { port } = listening;
-    cleanups.push(() => listening.close());
+    cleanups.add(() => listening.close());
     const open = async (text: string): Promise<Socket> => {
       const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }).on('error', () => {});
-      cleanups.push(() => void socket.destroy());
+      cleanups.add(() => void socket.destroy());
       await once(socket, 'secureConnect');
       socket.resume().write(text);
       return socket;
@@ -193,10 +192,10 @@ describe('downloads that clients do not read', () => {
       access: 'open',
       repositories: [{ name: 'local', type: 'local' }],
     });
-    cleanups.push(() => removeScratchFolder(folder));
+    cleanups.add(() => removeScratchFolder(folder));
     await registry.ready();
     const server = createRegistryServer({ registry, log: recordingLogger() });
-    cleanups.push(() => server.stop(0));
+    cleanups.add(() => server.stop(0));
     const { port } = await server.listen(0, '127.0.0.1');
     const bytes = someBytes('unread', 12 * 1024 * 1024);
     const client = new Client(`http://127.0.0.1:${port}`);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
-import { Refusals } from '../../../src/composition/refusal-counts.js';
+import { Refusals } from '../../../src/composition/operations/refusal-counts.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { imageManifest, pushManifest, startUpload } from '../../support/content/content.js';
@@ -14,6 +14,7 @@ import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../suppo
 import { recordingLogger, type LogLine } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { shown } from '../../support/shown.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 /** Returns what a client receives: a status, and an error that explains it. */
 function tell({ status, headers, body }: RawAnswer) {
@@ -163,10 +164,8 @@ describe('an unusual but valid request', () => {
   });
 });
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 /** Starts a server whose registry answers as the test specifies. */
 async function serve(middleware: Middleware, options: Partial<ServerOptions> = {}): Promise<number> {
@@ -187,7 +186,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
     close: async () => {},
   };
   const started = createRegistryServer({ registry: fake, log: recordingLogger(), ...options });
-  cleanups.push(() => started.stop(0));
+  cleanups.add(() => started.stop(0));
   return (await started.listen(0, '127.0.0.1')).port;
 }
 
@@ -242,15 +241,15 @@ describe('invalid bytes after a request', () => {
     await connection.write(rawHead('PATCH', location, headers));
     await connection.waitFor(/100 Continue\r\n\r\n/);
     await connection.write('5\r\n01234\r\n');
-    // Received by then: bytes still in transit when a connection ends are always lost.
-    await sleep(50);
+    // Bytes that are still in transit when a connection ends are lost.
+    await client.catchUp();
     await connection.write(chunk);
     const { body } = await connection.untilClosed();
     expect(body).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[^]*Connection: close\r\n[^]*invalid HTTP/);
     await expect.poll(async () => (await client.get(location)).header('range')).toMatch(/^0-[456]$/);
   });
 
-  it('in the body of a pipelined request do not affect the answers before it', async () => {
+  it('in the body of a pipelined request do not affect earlier answers', async () => {
     const late = await serve((req, res) => void setTimeout(() => res.end(req.url), 50));
     const second = rawHead('POST', '/v2/second', { 'Transfer-Encoding': 'chunked', Connection: 'keep-alive' });
     const connection = await RawConnection.open(late);

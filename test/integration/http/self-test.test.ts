@@ -2,16 +2,20 @@ import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { basic, startAccess } from '../../support/access/access.js';
 import { Client } from '../../support/clients/client.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let server: TestRegistry;
 let client: Client;
+const cleanups = new Cleanups();
 beforeAll(async () => {
   server = await startRegistry();
   client = new Client(server.url);
 });
 afterAll(async () => {
+  await cleanups.run();
   await client.close();
   await server.close();
 });
@@ -24,8 +28,28 @@ describe('POST /api/v1/selftest/body', () => {
     const answer = await client.post(path, { body });
     expect([answer.status, answer.json()]).toEqual([
       200,
-      { received_bytes: length, announced_bytes: length, sha256: createHash('sha256').update(body).digest('hex') },
+      {
+        received_bytes: length,
+        announced_bytes: length,
+        sha256: createHash('sha256').update(body).digest('hex'),
+        receive_ms: expect.any(Number) as number,
+        seen: { address: '127.0.0.1', origin: server.url, prefix: '' },
+      },
     ]);
+  });
+
+  it.each([
+    ['a trusted proxy', ['127.0.0.1'], { address: '192.0.2.7', origin: 'https://registry.example', prefix: '' }],
+    ['a proxy that is not trusted', [], { address: '127.0.0.1', prefix: '' }],
+  ])('reports how the registry sees a client behind %s', async (_title, trustedProxies, seen) => {
+    const { server: other, as } = await startAccess(cleanups, { trustedProxies });
+    const headers = {
+      'X-Forwarded-For': '192.0.2.7',
+      'X-Forwarded-Host': 'registry.example',
+      'X-Forwarded-Proto': 'https',
+    };
+    const answer = await as(basic('root'))('POST', path, { body: 'x', headers });
+    expect(answer.json()).toMatchObject({ seen: { origin: other.url, ...seen } });
   });
 
   it('counts a chunked body, whose length is not announced', async () => {

@@ -83,7 +83,7 @@ beforeAll(async () => {
 afterAll(() => cleanups.run());
 
 describe('the images of a cache and of a virtual repository', () => {
-  it('are what is stored, with freshness and pins, and cost no request to the upstream', async () => {
+  it('show stored content, with freshness and pins, without a request to the upstream', async () => {
     scene.fault.images.addImage('app', 'never-pulled');
     const asked = scene.fault.requests.length;
     const { tags } = (await read('hub/images/app/tags')) as { tags: Record<string, string>[] };

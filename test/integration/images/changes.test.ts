@@ -94,7 +94,7 @@ describe('POST …/images/:image/delete', () => {
     expect(await tags('loose/app')).toEqual(['b']);
   });
 
-  it('leaves immutable tags, what they name and what that needs', async () => {
+  it('keeps immutable tags and everything that they need', async () => {
     for (const tag of ['v1', 'latest']) await pushManifest(client, 'fixed/app', tag, one);
     await pushManifest(client, 'fixed/app', 'other', two);
     const report = await post('fixed/images/app/delete', { all: true });

@@ -221,7 +221,7 @@ describe('garbage collection in a running registry', () => {
     const headers = { 'Content-Type': 'application/json' };
     const create = () => client.post('/api/v1/repositories', { headers, body: repository });
 
-    it('frees what the dry run counted', async () => {
+    it('frees the bytes that the dry run counted', async () => {
       await create();
       const image = imageOf('image', [layer]);
       await push('docker-internal/app', image, 'v1');

@@ -10,16 +10,17 @@ import { Client } from '../../support/clients/client.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
-const cleanups: (() => Promise<unknown>)[] = [];
+const cleanups = new Cleanups();
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+  await cleanups.run();
 });
 
 async function serve() {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   const logger = recordingLogger();
   const registry: Registry = createRegistry({
     storage: path.join(folder, 'data'),
@@ -30,7 +31,7 @@ async function serve() {
   const server = createRegistryServer({ registry, log: recordingLogger() });
   const { port } = await server.listen(0, '127.0.0.1');
   const client = new Client(`http://127.0.0.1:${port}`);
-  cleanups.push(
+  cleanups.add(
     () => server.stop(0).catch(() => undefined),
     () => client.close(),
   );

@@ -85,7 +85,17 @@ describe('a repository', () => {
     };
     expect(made.body).toEqual(shown);
     const read = await request(server.url).get(`${api}/docker-internal`);
-    expect([read.status, read.headers['content-type'], read.body]).toEqual([200, 'application/json', made.body]);
+    const protection = {
+      repository: 'docker-internal',
+      immutable: { tags: [], except: [] },
+      quotas: [],
+      retention: [],
+    };
+    expect([read.status, read.headers['content-type'], read.body]).toEqual([
+      200,
+      'application/json',
+      { ...shown, protection },
+    ]);
     const listed = await request(server.url).get(api);
     expect(listed.status).toBe(200);
     expect((listed.body as { repositories: { name: string; origin: string }[] }).repositories).toEqual([
@@ -292,6 +302,7 @@ describe('an unknown query parameter', () => {
         repository: 'declared',
         image: 'app',
         account: 'robot',
+        person: 'ana',
         token: '0'.repeat(16),
         rule: 'declared-1',
         job: 'garbage-1',
@@ -480,7 +491,7 @@ describe('images and tags', () => {
   });
 });
 
-describe('a repository that is deleted and made again sees nothing old', () => {
+describe('a repository that is deleted and created again', () => {
   const blob = Buffer.from('an old blob');
   const manifest = imageManifest('old', { subject: describeManifest(imageManifest('old subject')) });
   let upload: string;
@@ -511,7 +522,7 @@ describe('a repository that is deleted and made again sees nothing old', () => {
     expect((await client.send(method, path)).status).toBe(status);
   });
 
-  it('neither the upload, nor the referrers, nor the images', async () => {
+  it('has neither the upload, nor the referrers, nor the images', async () => {
     for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
       expect((await client.send(method, upload)).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
     }
@@ -521,13 +532,13 @@ describe('a repository that is deleted and made again sees nothing old', () => {
     expect((await client.get('/v2/_catalog?n=1000')).body.toString()).not.toContain('again/app');
   });
 
-  it('nor can the blob be mounted out of the grave', async () => {
+  it('cannot mount the deleted blob', async () => {
     for (const query of [`mount=${digest(blob)}`, `mount=${digest(blob)}&from=again/app`]) {
       expect((await client.post(`/v2/declared/app/blobs/uploads/?${query}`)).status).toBe(202);
     }
   });
 
-  it('and takes the same content anew', async () => {
+  it('accepts the same content again', async () => {
     await pushBlob(client, 'again/app', blob);
     await pushManifest(client, 'again/app', 'latest', manifest);
     expect((await client.get(`/v2/again/app/blobs/${digest(blob)}`)).body.equals(blob)).toBe(true);
@@ -548,6 +559,6 @@ describe('health and garbage', () => {
   });
 });
 
-it('none of all this was an error of the server', () => {
+it('none of these requests is counted as a server error', () => {
   expect(server.log.filter(({ level }) => level === 'error')).toEqual([]);
 });

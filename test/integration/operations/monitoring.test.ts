@@ -66,7 +66,7 @@ describe('GET /api/v1/statistics', () => {
     expect(JSON.stringify(await statistics(reader, 'split=true'))).not.toContain('secret');
   });
 
-  it('returns nothing of repositories to a user who may pull nothing', async () => {
+  it('returns no figures of repositories to a user who may not pull anything', async () => {
     expect((await scene.as(basic('outsider'))('GET', '/api/v1/statistics')).status).toBe(403);
   });
 

@@ -68,6 +68,7 @@ describe('a reload of each option', () => {
     webhooks: { webhooks: [{ name: 'ci', url: 'http://127.0.0.1:1/', secret: 'a-secret-of-24-characters' }] },
     audit: { audit: { file: '/dev/null' } },
     backups: { backups: { folder: '/elsewhere' } },
+    imports: { imports: { folders: ['/elsewhere'] } },
     retention: { retention: { policies: [{ names: ['**'] }] } },
     reserveBytes: { reserveBytes: 5 },
     acceptEmptyIndex: { acceptEmptyIndex: true },

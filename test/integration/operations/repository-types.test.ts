@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RegistryOptions } from '../../../src/index.js';
-import type { RepositoryRecord } from '../../../src/ports/metadata.js';
+import type { RepositoryRecord } from '../../../src/ports/metadata/metadata.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { Client } from '../../support/clients/client.js';
 import {
@@ -133,7 +133,7 @@ describe('the type of a repository', () => {
     });
   });
 
-  it('changes after the stored repository was deleted, and the new one sees nothing of it', async () => {
+  it('can change after the stored repository is deleted, and the new one has none of its content', async () => {
     await withRegistry([local('hub'), local('base')], (client) => push(client, 'hub/team/app'));
     expect((await refusedStart([remote('hub'), local('base')])).error.message).toContain('"hub"');
     await withRegistry([local('base')], async (client) => {

@@ -97,7 +97,7 @@ describe('retention', () => {
     expect(await tagsOf('app')).toEqual(['old', 'v1']);
   });
 
-  it('waits for a confirmation of images of which too many tags would go, and carries out the rest', async () => {
+  it('waits for a confirmation of images that would lose too many tags, and carries out the rest', async () => {
     await start({ keep: [{ tags: ['v*'] }], maxShare: 0.5 });
     await push('first', 'x');
     await confirm(await run({}));
@@ -171,7 +171,7 @@ describe('retention', () => {
     expect(await tagsOf('prod')).toEqual(['x']);
   });
 
-  it('keeps what was pushed since the plan', async () => {
+  it('keeps content that was pushed after the plan was made', async () => {
     await start({ keep: [{ tags: ['**'], usedWithinSeconds: day }], untagged: { keepSeconds: day }, maxShare: 1 });
     await push('app', 'pushed', 'unused');
     clock.advance(2 * day);

@@ -12,7 +12,7 @@ import {
   type Registry,
   type RegistryEvents,
 } from '../../../src/index.js';
-import { Refusals } from '../../../src/composition/refusal-counts.js';
+import { Refusals } from '../../../src/composition/operations/refusal-counts.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { startUpload } from '../../support/content/content.js';
@@ -20,11 +20,10 @@ import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { exchangeRaw, RawConnection, rawHead } from '../../support/clients/raw.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 type Options = Partial<Omit<ServerOptions, 'registry' | 'log'>>;
 
@@ -33,7 +32,7 @@ async function serve(registry: Registry, options: Options = {}) {
   const server = createRegistryServer({ registry, log, ...options });
   const { port } = await server.listen(0, '127.0.0.1');
   const client = new Client(`http://127.0.0.1:${port}`);
-  cleanups.push(
+  cleanups.add(
     () => server.stop(0),
     () => client.close(),
   );
@@ -43,7 +42,7 @@ async function serve(registry: Registry, options: Options = {}) {
 /** The server around a real registry with the local repository `local`, open to all. */
 async function serveRegistry(options: Options = {}) {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   const registry = createRegistry({
     storage: folder,
     access: 'open',
@@ -191,15 +190,15 @@ describe('the timeouts', () => {
   });
 
   it('do not affect a slow upload while bytes arrive', async () => {
-    const { client, port } = await serveRegistry({ idleTimeoutSeconds: 1.5 });
+    const { client, port } = await serveRegistry({ idleTimeoutSeconds: 4 });
     const location = await startUpload(client, 'local/app');
     const upload = await RawConnection.open(port);
-    await upload.write(rawHead('PATCH', location, { 'Content-Length': '20' }));
-    for (let i = 0; i < 20; i++) {
-      await sleep(100);
+    await upload.write(rawHead('PATCH', location, { 'Content-Length': '25' }));
+    for (let i = 0; i < 25; i++) {
+      await sleep(200);
       await upload.write('.');
     }
-    expect((await upload.untilClosed()).headers).toMatchObject({ range: '0-19' });
+    expect((await upload.untilClosed()).headers).toMatchObject({ range: '0-24' });
   });
 
   it('do not affect a request that the registry answers slowly', async () => {

@@ -101,7 +101,7 @@ afterEach(async () => {
 describe('the trash of a local repository', () => {
   const image = imageOf('image');
 
-  it('gives back a deleted image with its tags after collections, for seven days', async () => {
+  it('restores a deleted image with its tags after collections, for seven days', async () => {
     await start();
     await push(image, 'v1');
     await pushManifest(client, name, 'latest', image.manifest);
@@ -146,7 +146,7 @@ describe('the trash of a local repository', () => {
       expect((await client.get(`/v2/${name}/blobs/${digest(layer)}`)).status).toBe(404);
     }
 
-    it('gives back the image with the layer after a collection', async () => {
+    it('restores the image with the layer after a collection', async () => {
       await deleteLayer();
       expect((await client.post('/api/v1/gc', { headers: json, body: '{"grace_seconds":0}' })).status).toBe(200);
       expect((await restore({ image: 'team/app', digest: image.manifest.digest })).status).toBe(200);
@@ -156,7 +156,7 @@ describe('the trash of a local repository', () => {
     it('frees the layer once it is emptied', async () => {
       await deleteLayer();
       expect((await client.delete('/api/v1/repositories/local/trash')).status).toBe(200);
-      clock.advance(day);
+      clock.advance(day + 1);
       expect(await server.registry.collectGarbage()).toMatchObject({ blobsDeleted: 3 });
       expect(server.disk?.blobs.size).toBe(0);
     });

@@ -29,8 +29,8 @@ function start(): Promise<RemoteScene> {
   );
 }
 
-describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s', (name) => {
-  it('reads reach the upstream under its own name, each time', async () => {
+describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('a pass-through named %s', (name) => {
+  it('sends each read to the upstream under the name that the upstream uses', async () => {
     const { fault, client } = await start();
     const { manifest, layers } = fault.images.addImage('team/app', 'v1', [30_000]);
     const layer = layers[0]?.bytes ?? Buffer.alloc(0);
@@ -55,7 +55,7 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
     expect((referrers.json() as { manifests: object[] }).manifests).toMatchObject([{ digest: signature.digest }]);
   });
 
-  it('tags are under the name that the client used, in pages', async () => {
+  it('returns tags under the name that the client used, in pages', async () => {
     const { fault, client } = await start();
     for (const tag of ['b', 'a', 'c']) fault.images.addManifest('team/app', imageManifest(tag), tag);
     const first = await client.get(`/v2/${name}/tags/list?n=2`);
@@ -70,7 +70,7 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
     ['DELETE', 'manifests/v1'],
     ['DELETE', `blobs/${digest('x')}`],
     ['PATCH', 'blobs/uploads/00000000-0000-4000-8000-000000000000'],
-  ])('%s %s is 405 that says where to push', async (method, what) => {
+  ])('answers %s %s with 405 and says where to push', async (method, what) => {
     const { fault, client } = await start();
     const answer = await client.send(method, `/v2/${name}/${what}`, { body: 'x' });
     expect([answer.status, answer.codes]).toEqual([405, ['UNSUPPORTED']]);
@@ -84,7 +84,7 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
     ['500', { status: 500 }, 503],
     ['a bare 401', { status: 401 }, 503],
     ['no answer', { hang: true }, 503],
-  ])('%s is told', async (_title, strike, status) => {
+  ])('reports %s of the upstream', async (_title, strike, status) => {
     const { fault, client } = await start();
     fault.fault('/v2/', strike);
     const answer = await client.get(`/v2/${name}/manifests/v1`);
@@ -94,7 +94,7 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
 });
 
 describe('redirects', () => {
-  it('to another host are followed, or handed on', async () => {
+  it('to another host are followed, or passed to the client', async () => {
     const { fault, client } = await start();
     const { layers } = fault.images.addImage('team/app', 'v1', [3000]);
     const key = layers[0]?.digest;
@@ -118,8 +118,8 @@ describe('redirects', () => {
   });
 });
 
-describe('as a member of a virtual repository', () => {
-  it('it answers what the others lack: manifests, blobs, ranges, empty ones', async () => {
+describe('a pass-through in a virtual repository', () => {
+  it('answers for manifests, blobs, ranges and empty blobs that the other members lack', async () => {
     const { fault, client } = await start();
     const { manifest, layers } = fault.images.addImage('team/app', 'v1', [30_000]);
     const layer = layers[0]?.bytes ?? Buffer.alloc(0);
@@ -139,8 +139,8 @@ describe('as a member of a virtual repository', () => {
 
   it.each([
     ['cut off each time at the same byte', { cutAfterBytes: 10_000, noRange: true }],
-    ['another content', { wrongBytes: true }],
-  ])('a blob of it that is %s is never whole', async (_what, how) => {
+    ['replaced by other content', { wrongBytes: true }],
+  ])('never sends a blob as complete that is %s', async (_what, how) => {
     const { fault, client } = await start();
     const { layers } = fault.images.addImage('team/app', 'v1', [30_000]);
     fault.fault('/blobs/', { method: 'GET', ...how });

@@ -92,7 +92,7 @@ describe.each(['local', 'all'])('conditions of a write to %s', (repository) => {
     expect((await put(name, first.digest, first, { 'If-Match': `"${first.digest}"` })).status).toBe(201);
   });
 
-  it('DELETE of a tag or manifest applies the condition, and answers 404 for an absent one whatever it says', async () => {
+  it('DELETE of a tag or manifest applies the condition, and answers 404 for an absent one under any condition', async () => {
     const name = `${repository}/deleted`;
     const remove = (reference: string, value: string) =>
       client.send('DELETE', url(name, reference), { headers: { 'If-Match': value } });

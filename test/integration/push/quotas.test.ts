@@ -27,6 +27,7 @@ beforeAll(async () => {
       { name: 'race', type: 'local', sparse: true, maxBytes: 100 * kib },
       { name: 'events', type: 'local', sparse: true, maxBytes: 100 * kib, trashSeconds: 0 },
       { name: 'trashy', type: 'local', sparse: true, maxBytes: 10 * kib },
+      { name: 'rounded', type: 'local', sparse: true, maxBytes: 1_000_000 },
       { name: 'free', type: 'local', sparse: true },
       { name: 'all', type: 'virtual', members: ['small', 'free'], pushTo: 'small' },
     ],
@@ -99,6 +100,12 @@ describe('a repository with maxBytes', () => {
     expect(await used('small')).toBe(8 * kib);
   });
 
+  it('does not name a size that seems to fit, when a push of unknown length is refused', async () => {
+    const refused = await pushStream('rounded/app', Buffer.alloc(1_100_000));
+    const { errors } = refused.json() as { errors: { message: string }[] };
+    expect(errors[0]?.message).toContain('and this push needs more than the remaining 976.6 KiB; delete images');
+  });
+
   it('refuses a mount that does not fit', async () => {
     expect((await push('free/source', four)).status).toBe(201);
     const mount = await client.post(`/v2/small/app/blobs/uploads/?mount=${digest(four)}&from=free/source`);
@@ -106,7 +113,7 @@ describe('a repository with maxBytes', () => {
     expect(await used('small')).toBe(8 * kib);
   });
 
-  it('counts a digest once in each image, and takes what the image has already for free', async () => {
+  it('counts a digest once in each image, and does not count content that the image already has', async () => {
     const manifest = imageOf(eight);
     const size = manifest.bytes.length;
     await pushManifest(client, 'small/app', 'v1', manifest);
@@ -245,6 +252,7 @@ describe('/api/v1/quotas', () => {
     expect(quotas.map(({ name, origin }) => `${name} ${origin}`)).toEqual([
       'events repository',
       'race repository',
+      'rounded repository',
       'small repository',
       'trashy repository',
       '*/team/** declared',
@@ -258,7 +266,7 @@ describe('/api/v1/quotas', () => {
     expectExceeded(await push('free/new', blob('more', 10)), { quota: 'free/**', limit_bytes: 1, needed_bytes: 10 });
     // The document can be edited and put back.
     expect((await put(created.json())).json()).toEqual(created.json());
-    expect((await put({ quotas: [] })).json()).toMatchObject({ quotas: { length: 5 } });
+    expect((await put({ quotas: [] })).json()).toMatchObject({ quotas: { length: 6 } });
     expect((await push('free/new', blob('more', 10))).status).toBe(201);
   });
 

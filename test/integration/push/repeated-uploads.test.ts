@@ -96,7 +96,7 @@ describe('a closing PUT repeated because its 201 was lost', () => {
     }
   });
 
-  it('answers 404 when the blob was deleted meanwhile and the bytes are gone', async () => {
+  it('answers 404 when the blob was deleted in the meantime and the bytes are gone', async () => {
     const bytes = someBytes('deleted', 100);
     const { url } = await finishedUpload(bytes);
     await client.delete(`/v2/${name}/blobs/${digest(bytes)}`);

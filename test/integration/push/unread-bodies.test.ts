@@ -115,7 +115,8 @@ describe('a refused upload of 64 MiB and more', () => {
       for (let i = 0; i < 200 && !connection.socket.closed; i++) await connection.write(mebibyte);
       expect(connection.socket.closed).toBe(true);
       expect((await connection.untilClosed()).status).toBe(403);
-      await expect.poll(sockets).toBe(before - 2);
+      // Connections of earlier tests in this process may end meanwhile too.
+      await expect.poll(sockets).toBeLessThanOrEqual(before - 2);
     },
   );
 

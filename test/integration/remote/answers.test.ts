@@ -275,7 +275,7 @@ describe('an upstream in trouble', () => {
   });
 
   it('gets no requests after five failures: cached content is served at once, and one probe detects recovery', async () => {
-    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 0.5 });
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 1 });
     fault.images.addImage('team/app', 'v1');
     await client.get(`${path}/manifests/v1`);
     fault.fault('/v2/', { hang: true });

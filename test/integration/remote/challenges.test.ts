@@ -76,7 +76,7 @@ describe.each(names)('an upstream that hides private images from anonymous users
   });
 });
 
-describe.each(names)('an https upstream that speaks of itself as http, in "%s"', (name) => {
+describe.each(names)('an https upstream whose answers name http URLs of its own, in "%s"', (name) => {
   it('is asked over https: redirects and the token realm', async () => {
     const secure = await startFaultUpstream({ tls: true });
     cleanups.add(() => secure.close());

@@ -128,7 +128,7 @@ describe.each(['hub', 'through'])('a credential helper of "%s"', (name) => {
     expect(scene.fault.requestsFor('/token').filter(({ method }) => method === 'POST')).toHaveLength(1);
   });
 
-  it('that fails is named, without what it wrote', async () => {
+  it('that fails is named, without its output', async () => {
     await writeFile(path.join(folder, 'answer.json'), '{"Secret":"hidden"}');
     const scene = await start();
     scene.fault.auth = { type: 'basic', username: 'a', password: 'b' };

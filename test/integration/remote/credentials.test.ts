@@ -97,7 +97,7 @@ describe('secrets', () => {
     expect((await client.get('/v2/made/team/app/manifests/v2')).status).toBe(503);
   });
 
-  it('appear in no log line, error or event, whatever goes wrong', async () => {
+  it('do not appear in log lines, errors or events when something fails', async () => {
     const events: string[] = [];
     const { fault, server, client } = await startRemote(
       cleanups,

@@ -116,11 +116,14 @@ describe('tags of signatures', () => {
     },
   );
 
-  it.each(['v1', 'sig', 'v1.signed', 'sha256-latest', 'sha-abc123'])('are no others, such as %s', async (tag) => {
-    const { fault, client } = await startRemote(cleanups);
-    for (let i = 0; i < 2; i++) await client.get(`${path}/manifests/${tag}`);
-    expect(fault.count(tag)).toBe(1);
-  });
+  it.each(['v1', 'sig', 'v1.signed', 'sha256-latest', 'sha-abc123'])(
+    'do not include other tags, such as %s',
+    async (tag) => {
+      const { fault, client } = await startRemote(cleanups);
+      for (let i = 0; i < 2; i++) await client.get(`${path}/manifests/${tag}`);
+      expect(fault.count(tag)).toBe(1);
+    },
+  );
 
   it('take the window of a pattern that matches, and their absence is remembered then', async () => {
     const rules = [{ tags: '*.sig', ttlSeconds: 100 }];
@@ -251,7 +254,7 @@ describe('manifests', () => {
     },
   );
 
-  it("are requested with one Accept list, whatever the client accepts, and without the client's credentials or cookies", async () => {
+  it("are requested with one Accept list, regardless of what the client accepts, and without the client's credentials or cookies", async () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0 });
     fault.images.addImage('team/app', 'v1');
     for (const accept of ['*/*', types.dockerImage, '']) {
@@ -360,7 +363,7 @@ describe('lists', () => {
     expect((await client.get(`${path}/referrers/${imageManifest('x').digest}`)).status).toBe(503);
   });
 
-  it('of images contain what is cached', async () => {
+  it('of images contain cached images', async () => {
     const { fault, client } = await startRemote(cleanups);
     for (const image of ['team/app', 'a']) fault.images.addImage(image, 'v1');
     await client.get('/v2/hub/team/app/manifests/v1');

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../../src/ports/metadata.js';
+import type { Change, MetadataStore } from '../../../src/ports/metadata/metadata.js';
 import { parseDigest } from '../../../src/protocol/digest.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
 import { parseTag } from '../../../src/protocol/names.js';

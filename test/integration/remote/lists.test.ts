@@ -86,7 +86,7 @@ describe.each(names)('a list read as %s', (name) => {
     expect(scene.fault.requests.at(-1)?.path).toBe('/v2/team/app/tags/list?n=2&last=a');
   });
 
-  it('goes on at its own path after a redirect', async () => {
+  it('continues at its own path after a redirect', async () => {
     const scene = await start();
     scene.fault.images.pageSize = 2;
     scene.fault.images.addImage('moved/app', 'a');

@@ -129,7 +129,7 @@ it('a local member keeps its own one-part names beside the official images of an
   expect(await answered('library/alpine')).toBe(dockerHub.images.tags.get('library/alpine:3'));
 });
 
-it('access rules see the whole name of an official image, and tokens the name that the client used', async () => {
+it('access rules see the full name of an official image, and tokens the name that the client used', async () => {
   const { as, token } = await startAccess(cleanups, {
     users: ['some', 'other'],
     access: {
@@ -169,7 +169,7 @@ describe('content that a cache holds under the short name of an official image',
     };
   }
 
-  it('is moved to its whole name when the registry starts, and served although the upstream is down', async () => {
+  it('is moved to its full name when the registry starts, and served although the upstream is down', async () => {
     const storage = await makeScratchFolder();
     cleanups.add(() => removeScratchFolder(storage));
     const { manifest, layers } = dockerHub.images.addImage('alpine', '3', [5000], 'old');
@@ -193,18 +193,18 @@ describe('content that a cache holds under the short name of an official image',
         expect([pulled.status, pulled.header('docker-content-digest')]).toEqual([200, manifest.digest]);
         expect((await after.at.get(`/v2/hub/${image}/blobs/${layers[0]?.digest}`)).status).toBe(200);
       }
-      // A tag that the whole name had already stays as it is.
+      // A tag that the full name already had stays as it is.
       const kept = await after.at.get('/v2/hub/busybox/manifests/1');
       expect(kept.header('docker-content-digest')).toBe(newer.manifest.digest);
       await eventually(() => {
-        const moves = after.log.filter(({ message }) => message === 'official images moved to their whole names');
+        const moves = after.log.filter(({ message }) => message === 'official images moved to their full names');
         expect(moves.map(({ fields }) => fields)).toEqual(start === 0 ? [{ repository: 'hub', images: 2 }] : []);
       });
       await after.close();
     }
   });
 
-  it('is evicted and purged under its whole name alone', async () => {
+  it('is evicted and purged under its full name alone', async () => {
     const storage = await makeScratchFolder();
     cleanups.add(() => removeScratchFolder(storage));
     dockerHub.images.addImage('alpine', '3', [5000], 'old');

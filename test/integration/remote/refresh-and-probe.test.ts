@@ -62,7 +62,7 @@ describe('POST /api/v1/repositories/:repository/refresh', () => {
     expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
   });
 
-  it('removes a tag that the upstream does not have any more, and says so', async () => {
+  it('removes a tag that the upstream no longer has, and says so', async () => {
     scene.fault.images.addImage('team/app', 'v1');
     await pull();
     scene.fault.fault('/manifests/v1', { status: 404 });

@@ -640,7 +640,7 @@ describe('exchange', () => {
     expect(say(await exchange(create()))).toBe('denied: it denies access even with its own token (401)');
   });
 
-  it('rejects when the request was given up', async () => {
+  it('rejects when the request was abandoned', async () => {
     const upstream = create();
     for (let i = 0; i < 6; i++)
       await expect(

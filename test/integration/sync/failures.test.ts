@@ -12,7 +12,7 @@ const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
 describe('a sync of an upstream with faults', () => {
-  it('goes on with the other images and tags when one fails, and repairs it in the next run', async () => {
+  it('continues with the other images and tags when one fails, and repairs it in the next run', async () => {
     const { fault, define, run, tagsOf } = await startSync(cleanups);
     for (const name of ['a', 'b', 'c']) for (const tag of ['v1', 'v2']) fault.images.addImage(name, tag);
     fault.fault('/v2/b/tags/list', { status: 500, times: 2 });
@@ -41,7 +41,7 @@ describe('a sync of an upstream with faults', () => {
     { upstream: 'that refuses ranges', fault: { rangeStatus: 400 } },
     { upstream: 'that sends parts of a range', fault: { partBytes: 40_000 } },
     { upstream: 'that does not announce lengths', fault: { noLength: true } },
-  ])('goes on with a blob that broke off, from an upstream $upstream', async ({ fault: kind }) => {
+  ])('continues a blob whose transfer broke off, from an upstream $upstream', async ({ fault: kind }) => {
     const { fault, define, run, client } = await startSync(cleanups);
     const { layers } = fault.images.addImage('app', 'v1', [200_000]);
     fault.fault(`/blobs/${layers[0]?.digest}`, kind);
@@ -52,7 +52,7 @@ describe('a sync of an upstream with faults', () => {
     expect(digest(blob.body)).toBe(layers[0]?.digest);
   });
 
-  it('gives up a blob whose transfers bring nothing, and stores no tag of it', async () => {
+  it('gives up on a blob whose transfers yield no bytes, and does not store its tag', async () => {
     const { fault, define, run, tagsOf } = await startSync(cleanups);
     const { layers } = fault.images.addImage('app', 'v1', [200_000]);
     fault.fault(`/blobs/${layers[0]?.digest}`, { method: 'GET', cutAfterBytes: 0 });

@@ -165,7 +165,7 @@ describe('a sync', () => {
     expect(await run()).toMatchObject({ state: 'partly', report: { failed_tags: 1 } });
   });
 
-  it('reports in a dry run what it would do', async () => {
+  it('reports in a dry run which changes it would make', async () => {
     const { fault, define, run, tagsOf, get } = await startSync(cleanups);
     fault.images.addImage('app', 'v1');
     await define({ images: ['app'] });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { WebhookOptions } from '../../../src/index.js';
-import type { WebhookTest } from '../../../src/ports/webhooks.js';
+import type { WebhookTest } from '../../../src/ports/operations/webhooks.js';
 import { Client } from '../../support/clients/client.js';
 import { imageManifest, pushManifest } from '../../support/content/content.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';

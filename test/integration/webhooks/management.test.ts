@@ -202,7 +202,7 @@ it.each<[string, Method, string, object | undefined, number, string, (readonly o
     { name: 'managed', url: 'http://other.example/' },
     400,
     'OPTIONS_INVALID',
-    invalid('headers', /^are needed again/),
+    invalid('headers', /^must be sent again/),
   ],
 ])('the management API of webhooks refuses %s', async (_title, method, place, more, status, code, detail) => {
   const stable = async (): Promise<string> =>
@@ -309,6 +309,29 @@ it('sends CloudEvents of changes, pulls and quotas', async () => {
   });
 });
 
+it.each([
+  ['https', 'https://127.0.0.1'],
+  ['http', 'http://127.0.0.1'],
+])('names the manifest by the URL of a client that a proxy reports to use %s', async (scheme, origin) => {
+  const own = await startSink();
+  cleanups.add(() => own.close());
+  const registry = await startRegistry({
+    repositories: [{ name: 'local', type: 'local', sparse: true }],
+    webhooks: [{ name: 'ci', url: own.url, secret, events: ['push'] }],
+    trustedProxies: ['127.0.0.1'],
+  });
+  cleanups.add(() => registry.close());
+  const proxied = new Client(registry.url);
+  cleanups.add(() => proxied.close());
+  const manifest = imageManifest(scheme);
+  const headers = { 'Content-Type': manifest.type, 'X-Forwarded-Proto': scheme };
+  await proxied.send('PUT', '/v2/local/app/manifests/v1', { headers, body: manifest.bytes });
+  await own.arrived(1);
+  const port = new URL(registry.url).port;
+  const url = `${origin}:${port}/v2/local/app/manifests/${manifest.digest}`;
+  expect(own.events()[0]?.target).toMatchObject({ url, mediaType: manifest.type });
+});
+
 it('the requests in docs/webhooks.md create a webhook and test it', async () => {
   const page = readFileSync(path.join(import.meta.dirname, '../../../docs/webhooks.md'), 'utf8');
   const document = /api\/v1\/webhooks \\\n +-d '([^']+)'/.exec(page)?.[1] ?? '';
@@ -360,5 +383,5 @@ it('a reload adds, changes and removes webhooks', async () => {
   await other.arrived(2);
   expect(repositoriesOf(other)).toEqual(['local/reload', 'local/reload']);
   await reload([]);
-  await vi.waitFor(async () => expect((await send('GET', 'webhooks/live')).status).toBe(404));
+  await expect.poll(async () => (await send('GET', 'webhooks/live')).status).toBe(404);
 });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createRuntime } from '../../../src/composition/runtime.js';
 import { startCounts } from '../../../src/operations/metrics/counts.js';
 import { createMetrics } from '../../../src/operations/metrics/prometheus-metrics.js';
-import type { RequestEvent } from '../../../src/ports/runtime.js';
+import type { RequestEvent, RunningRequest } from '../../../src/ports/runtime.js';
 
 const request: RequestEvent = {
   id: 'a',
@@ -19,10 +19,10 @@ const request: RequestEvent = {
   clientAddress: '192.0.2.1',
 };
 
-function start() {
+function start(running?: () => Iterable<RunningRequest>) {
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const runtime = { ...createRuntime(silent), now: () => 5000 };
-  const counts = startCounts(runtime);
+  const counts = startCounts(runtime, running);
   const figures = { storedBytes: 0, reclaimableBytes: undefined, repositories: undefined };
   const metrics = createMetrics(counts, {
     status: { figures: () => Promise.resolve(figures), disk: () => Promise.resolve(undefined) },
@@ -83,7 +83,20 @@ test('a scrape has the lines that prom-client writes when it counts the same req
     sent.observe({ handler }, event.bytesSent);
   }
   const expected = linesOf((await registers[0]?.metrics()) ?? '', 'registry_http_');
-  expect(await scrape('registry_http_')).toEqual(expected);
+  expect(await scrape('registry_http_re(quest|sponse)')).toEqual(expected);
+});
+
+test('a scrape counts the requests in progress by their current operation', async () => {
+  let running = [{ op: 'blob.get' }, { op: 'unmatched' }, { op: 'job.list' }, { op: 'event.list' }];
+  const { runtime, scrape } = start(() => running);
+  runtime.emit('request', request);
+  const series = (handler: string, value: number): string =>
+    `registry_http_in_flight_requests{handler="${handler}"} ${value}`;
+  const lines = async () => (await scrape('registry_http_in_flight_requests')).filter((line) => !line.startsWith('#'));
+  const known = [series('blob', 1), series('management', 2), series('manifest', 0), series('unmatched', 1)];
+  expect(await lines()).toEqual(known);
+  running = [];
+  expect(await lines()).toEqual([series('manifest', 0)]);
 });
 
 test('a scrape has the counts of events, with a zero only for metrics without labels', async () => {

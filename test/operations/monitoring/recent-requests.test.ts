@@ -53,7 +53,7 @@ describe('the latest requests', () => {
     expect(ring.latest(5000)).toHaveLength(1000);
   });
 
-  it('have nothing of the requests that they replace', () => {
+  it('keep nothing of the requests that they replace', () => {
     const full: Required<RequestEvent> = {
       id: 'b',
       op: 'blob.get',

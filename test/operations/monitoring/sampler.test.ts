@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Sampler } from '../../../src/operations/monitoring/sampler.js';
 import type { StoredFigures, Totals } from '../../../src/operations/monitoring/sample-sums.js';
-import type { Sample, SampleStep } from '../../../src/ports/monitoring.js';
+import type { Sample, SampleStep } from '../../../src/ports/operations/monitoring.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -73,7 +73,7 @@ describe('Sampler', () => {
     expect(await sampler.read('hour', 0)).toEqual(await saved());
   });
 
-  it('continues the hour of an earlier process, and counts that begin again', async () => {
+  it('continues the hour of an earlier process, and counts that restart at 0', async () => {
     pull(4);
     await createSampler().record();
     const next = createSampler();
@@ -153,7 +153,7 @@ describe('Sampler', () => {
     expect(warnings).toEqual(['failed to record statistics']);
   });
 
-  it('writes on close what was counted since, if it was started', async () => {
+  it('writes the remaining counts when it closes, if it was started', async () => {
     const idle = createSampler();
     pull(1);
     await idle.close();

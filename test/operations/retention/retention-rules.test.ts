@@ -51,7 +51,7 @@ describe('retention of tags', () => {
     ).toEqual(gone);
   });
 
-  it('keeps tags that were pulled lately, and immutable ones', () => {
+  it('keeps tags that were pulled recently, and immutable ones', () => {
     const policy = policyOf({ keep: [{ tags: ['**'], usedWithinSeconds: 100 }] });
     const old = [tag('pulled', 1, { pulledAt: now - 5000 }), tag('fixed', 1, { immutable: 'f*' }), tag('old', 1)];
     expect(tagsOf(policy, old)).toEqual(['old']);
@@ -62,7 +62,7 @@ describe('retention of tags', () => {
     expect(tagsOf(policyOf({ keep: [{ tags: ['**'], newest: 1 }] }), same)).toEqual(['d']);
   });
 
-  it('reports the share of the tags that go', () => {
+  it('reports the share of the tags that it deletes', () => {
     const { share } = decide(policyOf({ keep: [{ tags: ['v*'] }] }), { tags, manifests: [] }, now);
     expect(share).toBeCloseTo(4 / 6);
   });
@@ -153,7 +153,7 @@ describe('retention of untagged manifests', () => {
     expect(manifestsOf(policy, facts)).toEqual(gone);
   });
 
-  it('deletes the manifest of a tag that goes, at once, when it is old', () => {
+  it('deletes an old manifest together with its last tag', () => {
     const both = policyOf({ keep: [{ tags: ['v*'] }], untagged: { keepSeconds: 100 } });
     const facts = {
       tags: [tag('a', 1), tag('v1', 1, { digest: digest('b') })],

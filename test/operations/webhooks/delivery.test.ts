@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebhookConfig } from '../../../src/protocol/settings/webhook-config.js';
-import type { Delivery } from '../../../src/ports/webhooks.js';
+import type { Delivery } from '../../../src/ports/operations/webhooks.js';
 import { parseDigest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { digest } from '../../support/content/content.js';
@@ -52,7 +52,7 @@ describe('a webhook', () => {
       ['push', { ...target, size: 3, length: 3, url, tag: 'v1' }],
       ['push', { ...target, size: 3, length: 3, url, tag: 'latest' }],
       ['push', { ...target, digest: untagged, size: 3, length: 3, url: url.replace(digest, untagged) }],
-      ['delete', { repository: 'local/app', tag: 'latest' }],
+      ['delete', { repository: 'local/app', tag: 'latest', mediaType: '', digest: '', size: 0 }],
     ]);
     expect(sink.events()[0]).toMatchObject({
       actor: { name: 'ana' },
@@ -72,6 +72,34 @@ describe('a webhook', () => {
       ['manifest.pushed', `local/app@${untagged}`, 'delivered', 1, 204],
       ['tag.moved', 'local/app:latest', 'delivered', 1, 204],
       ['tag.moved', 'local/app:v1', 'delivered', 1, 204],
+    ]);
+  });
+
+  it('describes pushed manifests, even those now in the trash, but not deleted or purged ones', async () => {
+    await start();
+    sink.script(500);
+    const at = { repository: 'local', image: 'app' };
+    const kept = await scene.push('kept', 'v1');
+    const gone = await scene.push('gone', 'v2');
+    const trashUntil = scene.clock.now + day;
+    await scene.change({ type: 'manifest.delete', at, digest: kept, when: scene.clock.now, trashUntil });
+    await scene.change({ type: 'manifest.delete', at, digest: gone, when: scene.clock.now });
+    await scene.clock.runUntil(settled);
+    const events = sink.events().filter(({ target }) => target['digest'] !== '');
+    const shown = events.map(({ action, target: { mediaType, size, length, url } }) => [
+      action,
+      mediaType,
+      size,
+      length,
+      url,
+    ]);
+    const url = `http://registry.example:5000/v2/local/app/manifests/`;
+    const type = 'application/vnd.oci.image.manifest.v1+json';
+    expect(shown.slice(1)).toEqual([
+      ['push', type, 4, 4, url + kept],
+      ['push', '', 0, undefined, url + gone],
+      ['delete', '', 0, undefined, undefined],
+      ['delete', '', 0, undefined, undefined],
     ]);
   });
 
@@ -127,7 +155,7 @@ describe('a webhook', () => {
     ['a redirect, which it does not follow', { status: 307, headers: { Location: '/elsewhere' } }, 307],
     ['a redirect without a Location', 302, 302],
     ['304', 304, 304],
-  ])('goes on after %s', async (_title, answer, status) => {
+  ])('continues with the next event after %s', async (_title, answer, status) => {
     await start();
     sink.script(answer);
     await scene.push('one', 'v1');
@@ -163,7 +191,7 @@ describe('a webhook', () => {
     sink = await startSink();
   });
 
-  it('gives up an event a day after it happened, and goes on with the next', async () => {
+  it('gives up on an event a day after it happened, and continues with the next', async () => {
     await start();
     sink.always(500);
     const startedAt = scene.clock.now;
@@ -214,7 +242,7 @@ describe('a webhook that is stopped and started again', () => {
     expect(clock.now - stoppedAt).toBeGreaterThanOrEqual(4000);
   });
 
-  it('breaks off an attempt without counting it', async () => {
+  it('aborts an attempt without counting it', async () => {
     await start();
     sink.script('wait');
     await scene.push('one', 'v1');
@@ -267,7 +295,7 @@ describe('a webhook that is stopped and started again', () => {
     ]);
   });
 
-  it('gets no journal.gap for numbers that refused writes used up, also when older entries were trimmed', async () => {
+  it('gets no journal.gap for the numbers of refused writes, even when older entries were trimmed', async () => {
     await start();
     await scene.push('one', 'v1');
     await scene.clock.runUntil(settled);
@@ -284,7 +312,7 @@ describe('a webhook that is stopped and started again', () => {
     expect(tags()).toEqual(['v1', 'v3']);
   });
 
-  it('gets no journal.gap when only events were trimmed that it has', async () => {
+  it('gets no journal.gap when it already has all trimmed events', async () => {
     await start();
     await scene.push('one', 'v1');
     await scene.push('two', 'v2');
@@ -341,7 +369,7 @@ describe('the log', () => {
     expect(scene.clock.now).toBe(before);
   });
 
-  it('cannot send again what the journal does not have any more, nor what it never had', async () => {
+  it('cannot send again events that the journal no longer has or never had', async () => {
     await start();
     await scene.push('one', 'v1');
     await scene.push('two', 'v2');

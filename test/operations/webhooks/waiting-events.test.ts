@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { readFeed, WaitingEvents, type FeedJournal } from '../../../src/operations/webhooks/journal-feed.js';
-import type { JournalEntry } from '../../../src/ports/journal.js';
+import type { JournalEntry } from '../../../src/ports/metadata/journal.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { ana } from '../../support/webhooks/scene.js';
 

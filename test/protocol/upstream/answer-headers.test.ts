@@ -18,7 +18,7 @@ describe("an upstream's headers", () => {
     ['items 5-9/10', undefined],
     ['bytes 5-/10', undefined],
     [undefined, undefined],
-  ])('Content-Range %s', (text, expected) => {
+  ])('include Content-Range %s', (text, expected) => {
     expect(contentRangeOf({ 'content-range': text })).toEqual(expected);
   });
 
@@ -28,7 +28,7 @@ describe("an upstream's headers", () => {
     ['-1', undefined],
     ['1e3', undefined],
     ['9'.repeat(16), undefined],
-  ])('Content-Length %s', (text, expected) => {
+  ])('include Content-Length %s', (text, expected) => {
     expect(contentLengthOf({ 'content-length': text })).toBe(expected);
   });
 
@@ -36,7 +36,7 @@ describe("an upstream's headers", () => {
     ['Application/JSON; charset=utf-8', 'application/json'],
     ['', undefined],
     [undefined, undefined],
-  ])('Content-Type %s', (text, expected) => {
+  ])('include Content-Type %s', (text, expected) => {
     expect(mediaTypeOf({ 'content-type': text })).toBe(expected);
   });
 
@@ -51,7 +51,7 @@ describe("an upstream's headers", () => {
     ['999999999', 86_400],
     ['Thu, 01 Jan 2099 00:00:00 GMT', 86_400],
     [undefined, undefined],
-  ])('Retry-After %s', (text, expected) => {
+  ])('include Retry-After %s', (text, expected) => {
     expect(retryAfterOf({ 'retry-after': text }, now)).toBe(expected);
   });
 
@@ -63,7 +63,7 @@ describe("an upstream's headers", () => {
     ['0;w=60', '0', undefined],
     ['100;w=60', undefined, undefined],
     ['lots', 'many', undefined],
-  ])('RateLimit %s, %s', (limit, remaining, expected) => {
+  ])('include RateLimit-Limit %s and RateLimit-Remaining %s', (limit, remaining, expected) => {
     expect(budgetOf({ 'ratelimit-limit': limit, 'ratelimit-remaining': remaining })).toEqual(expected);
   });
 
@@ -75,14 +75,14 @@ describe("an upstream's headers", () => {
     ['</n>; rel="nextish"', undefined],
     ['/n; rel="next"', undefined],
     [undefined, undefined],
-  ])('Link %s', (link, expected) => {
+  ])('include Link %s', (link, expected) => {
     expect(linksOf({ link }).find(({ isNext }) => isNext)?.target).toBe(expected);
   });
 
   it.each([
     ['</a>; rel="next" , \t</b>; title="x",', ['; rel="next"', '; title="x"']],
     ['</a> , ', ['']],
-  ])('Link %s keeps parameters without the separators between links', (link, expected) => {
+  ])('include Link %s, whose parameters have no separators of links', (link, expected) => {
     expect(linksOf({ link }).map(({ params }) => params)).toEqual(expected);
   });
 
@@ -90,7 +90,7 @@ describe("an upstream's headers", () => {
     [[], '1.1 me'],
     [['a', 'b:5000'], '1.1 a, 1.1 b:5000, 1.1 me'],
     [['a\r\nx: y', 'b c', ''], '1.1 me'],
-  ])('Via after %j', (trail, expected) => {
+  ])('get a Via after the trail %j', (trail, expected) => {
     expect(formatVia(trail, 'me')).toBe(expected);
   });
 });

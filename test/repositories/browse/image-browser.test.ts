@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ImageRow, ImageSort, RowPage, RowRequest, TagRow, TagSort } from '../../../src/ports/browsing.js';
+import type { ImageSort, RowPage, RowRequest, TagSort } from '../../../src/ports/browsing.js';
+import type { ImageRow, TagRow } from '../../../src/protocol/browsed-images.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { StoredImageBrowser } from '../../../src/repositories/browse/image-browser.js';
@@ -132,7 +133,7 @@ describe('browsing images', () => {
       expect((await collect(images, { q }, 1)).map(nameOf)).toEqual(found);
     });
 
-    it('show only what the caller may pull', async () => {
+    it('show only images that the caller may pull', async () => {
       const guest = callerWho('guest', ({ repository, image }) => repository === 'b' || image === 'base');
       const allowed = ['a/base', 'b/app', 'b/team/x'];
       expect((await images({}, guest)).items.map(nameOf)).toEqual(allowed);
@@ -221,7 +222,7 @@ describe('browsing images', () => {
     await domain.writer('a').editor.delete(anyone, 'app', request, { dryRun: false });
   };
 
-  it('gives out the blobs that a manifest of the image names, and no others', async () => {
+  it('returns the blobs that a manifest of the image names, and no others', async () => {
     const one = imageOf('one', [layer('a layer')]);
     await push('a/app', one, 'v1');
     await push('a/other', imageOf('other', [layer('a secret')]));

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../../src/ports/bytes.js';
-import type { MetadataStore } from '../../../src/ports/metadata.js';
+import type { MetadataStore } from '../../../src/ports/metadata/metadata.js';
 import type { Repository } from '../../../src/ports/repository.js';
 import type { UpstreamResult } from '../../../src/ports/upstream.js';
 import { digestOf } from '../../../src/protocol/digest.js';
@@ -160,14 +160,14 @@ describe('a blob that does not fit', () => {
     expect(upstream.bytesGiven).toBeLessThan(size);
   });
 
-  it('never looks whole when the upstream sends other bytes', async () => {
+  it('never looks complete when the upstream sends other bytes', async () => {
     const fill = await fetchFrom(upstreamOf(serve(wrong)));
     const sink = new CollectingSink();
     await expect(fill.content().writeTo(sink)).rejects.toThrow('its content has another digest');
     expect(sink.bytes.length).toBe(size - 1);
   });
 
-  it('goes on where the upstream was cut', async () => {
+  it('continues where the upstream was interrupted', async () => {
     const upstream = upstreamOf(serve(bytes), serve(bytes, { cutAt: 70_000 }), serve(bytes));
     const fill = await fetchFrom(upstream);
     expect((await readBytes(fill.content())).equals(bytes)).toBe(true);
@@ -209,7 +209,7 @@ describe('a blob that does not fit', () => {
     expect(read.every((each) => each.equals(bytes))).toBe(true);
   });
 
-  it('is cached once there is room, which is made for this blob and no more', async () => {
+  it('is cached when there is room, which is made for this blob only', async () => {
     const caches = [cacheOf(10 * size), cacheOf(10 * size)];
     fills = makeFills({ repositories: () => caches });
     const upstream = upstreamOf(serve(bytes));
@@ -219,7 +219,7 @@ describe('a blob that does not fit', () => {
     expect(caches[1]?.evictions).toEqual([]);
   });
 
-  it('evicts nothing when all that is cached would not be enough', async () => {
+  it('evicts nothing when the whole cache would not be enough', async () => {
     freeBytes = 0;
     const cache = cacheOf(size - 1);
     fills = makeFills({ repositories: () => [cache] });
@@ -238,12 +238,12 @@ describe('a blob that does not fit', () => {
   });
 });
 
-describe('a disk on which nothing may come in', () => {
+describe('a disk that accepts nothing more', () => {
   beforeEach(() => {
     freeBytes = -1;
   });
 
-  it('asks the upstream of the image by HEAD first, and makes room for the size that it says', async () => {
+  it('asks the upstream of the image by HEAD first, and makes room for the size that it reports', async () => {
     const cache = cacheOf(10 * size);
     fills = makeFills({ repositories: () => [cache] });
     const upstream = upstreamOf(serve(bytes));
@@ -260,7 +260,7 @@ describe('a disk on which nothing may come in', () => {
     expect(await fills.fetch(request(upstream))).toEqual(upstream.stat);
   });
 
-  it('learns the size by GET where HEAD does not say it, and is 507 where nobody says it', async () => {
+  it('gets the size from a GET if HEAD does not report it, and answers 507 if neither does', async () => {
     const upstream = new ScriptedUpstream([serve(bytes)]);
     expect((await readBytes((await fetchFrom(upstream)).content())).equals(bytes)).toBe(true);
     const silent = new ScriptedUpstream([serve(bytes, { announced: 'nothing' })]);
@@ -268,7 +268,7 @@ describe('a disk on which nothing may come in', () => {
     expect(silent.bodies.every((body) => body.destroyed)).toBe(true);
   });
 
-  it('still serves what is stored, to another image too', async () => {
+  it('still serves stored content, even to another image', async () => {
     freeBytes = Infinity;
     await (
       await fetchFrom(upstreamOf(serve(bytes)))
@@ -287,13 +287,13 @@ describe('a disk on which nothing may come in', () => {
   });
 });
 
-describe('a fill that meets the full disk half-way', () => {
+describe('a fill that fills the disk halfway', () => {
   const partBytes = 80 * KiB;
   beforeEach(() => {
     maxAppendBytes = partBytes;
   });
 
-  it('goes on for its readers from where each of them is, and leaves nothing', async () => {
+  it('continues for each reader from its position, and leaves nothing behind', async () => {
     const upstream = upstreamOf(serve(bytes));
     const fill = await fetchFrom(upstream);
     const ranges = [undefined, { start: 10, end: 99 }, { start: 5, end: size - 1 }, { start: size - 5, end: size - 1 }];
@@ -306,14 +306,14 @@ describe('a fill that meets the full disk half-way', () => {
     expect(await stagedCount()).toBe(0);
   });
 
-  it('never looks whole to its readers when the second transfer brings other bytes', async () => {
+  it('never looks complete to its readers when the second transfer delivers other bytes', async () => {
     const fill = await fetchFrom(upstreamOf(serve(bytes), serve(wrong)));
     const sink = new CollectingSink();
     await expect(fill.content().writeTo(sink)).rejects.toThrow('its content has another digest');
     expect(sink.bytes.length).toBe(size - 1);
   });
 
-  it('discards what it had brought before room is made, and counts it', async () => {
+  it('discards and counts the transferred bytes before room is made', async () => {
     let staged: number | undefined;
     const cache = cacheOf(10 * size, async () => (staged = await stagedCount()));
     freeBytes = size;

@@ -8,7 +8,7 @@ function create(ttlSeconds: number): { negatives: NegativeCache; advance: (ms: n
 }
 
 describe('NegativeCache', () => {
-  it('remembers for its time and no longer', () => {
+  it('remembers an absence for its lifetime and no longer', () => {
     const { negatives, advance } = create(30);
     expect(negatives.has('app', 'v1')).toBe(false);
     negatives.note('app', 'v1');
@@ -18,7 +18,7 @@ describe('NegativeCache', () => {
     expect(negatives.has('app', 'v1')).toBe(false);
   });
 
-  it('counts from the last time that it was told, not from when it was asked', () => {
+  it('counts from the last time that it recorded an absence, not from the last lookup', () => {
     const { negatives, advance } = create(30);
     negatives.note('app', 'v1');
     advance(20_000);
@@ -32,7 +32,7 @@ describe('NegativeCache', () => {
     expect(negatives.has('app', 'v1')).toBe(true);
   });
 
-  it('keeps images and what is absent in them apart', () => {
+  it('keeps absences of different images apart', () => {
     const { negatives } = create(30);
     negatives.note('app', 'v1');
     for (const [image, what] of [
@@ -54,7 +54,7 @@ describe('NegativeCache', () => {
     expect(['app', 'app2', 'app/more'].some((image) => negatives.has(image, 'v1'))).toBe(false);
   });
 
-  it('keeps nothing where nothing is to be remembered', () => {
+  it('remembers nothing if its lifetime is 0', () => {
     const { negatives, advance } = create(0);
     negatives.note('app', 'v1');
     expect(negatives.has('app', 'v1')).toBe(false);
@@ -62,7 +62,7 @@ describe('NegativeCache', () => {
     expect(negatives.has('app', 'v1')).toBe(false);
   });
 
-  it('knows the last digest and reason after its time, until it forgets the image', () => {
+  it('knows the last digest and reason after its lifetime, until it forgets the image', () => {
     const { negatives, advance } = create(30);
     const digest = digestOf(Buffer.from('app'));
     const reason = { upstream: 'host', reason: 'it answered 410' };

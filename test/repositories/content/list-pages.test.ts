@@ -42,7 +42,7 @@ describe('mergePages', () => {
         expect(merged.map(nameOf)).toEqual(union);
         for (const { name, from } of merged) expect(from).toBe(lists.findIndex((list) => list.includes(name)));
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 

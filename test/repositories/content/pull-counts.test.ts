@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change } from '../../../src/ports/metadata.js';
+import type { Change } from '../../../src/ports/metadata/metadata.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { PullCounts } from '../../../src/repositories/content/pull-counts.js';

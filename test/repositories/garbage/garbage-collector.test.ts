@@ -340,7 +340,7 @@ describe('the garbage collector', () => {
       await expectNothing();
     });
 
-    it('keeps what was pushed after it was created again', async () => {
+    it('keeps content that was pushed after the repository was created again', async () => {
       const image = imageOf('again', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await scene.domain.deleteRepository('local');
@@ -412,7 +412,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.has(layerDigest)).toBe(false);
     });
 
-    it('keeps an orphan for a grace period, and for good if it is linked by then', async () => {
+    it('keeps an orphan for a grace period, and permanently if it is linked by then', async () => {
       scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: scene.domain.runtime.now() });
       scene.domain.disk.blobs.set(sharedDigest, { bytes: shared, modifiedAt: scene.domain.runtime.now() });
       await collect();

@@ -72,7 +72,7 @@ describe('a collection pass', () => {
     expect(await scene.domain.candidates()).toContainEqual({ kind: 'bytes', digest: layerDigest, since: deletedAt });
   });
 
-  it('with an audit leaves bytes that a cache drops meanwhile to the next pass', async () => {
+  it('with an audit leaves bytes that a cache drops in the meantime to the next pass', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     const { collector } = scene.domain.actor(once((method) => method === 'list', drop));
     await collector.collect();

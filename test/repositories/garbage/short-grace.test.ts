@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { GarbageReport } from '../../../src/ports/garbage.js';
+import type { GarbageReport } from '../../../src/ports/operations/garbage.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { minLeaseMs } from '../../../src/repositories/garbage/short-grace.js';
 import { callerWho } from '../../support/access/callers.js';
@@ -104,7 +104,7 @@ describe('a collection without a grace period', () => {
     expect(has(layerDigest)).toBe(false);
   });
 
-  it('keeps a blob that a client was told to be present, although its last image is deleted', async () => {
+  it('keeps a blob that was reported as present to a client, although its last image is deleted', async () => {
     const old = imageOf('old', [layer]);
     await pushImage(scene.writer(), app.image, old);
     advance(hour);
@@ -151,7 +151,7 @@ describe('a collection without a grace period', () => {
     expect(scene.domain.disk.blobs.size).toBe(0);
   });
 
-  it('does not drop a link while a client is being told that it is there', async () => {
+  it('does not drop a link while its blob is being reported as present to a client', async () => {
     const old = imageOf('old', [layer]);
     await pushImage(scene.writer(), app.image, old);
     advance(1);
@@ -169,7 +169,7 @@ describe('a collection without a grace period', () => {
     expect([told, link]).toEqual(['absent', undefined]);
   });
 
-  it('protects what was uploaded before a restart', async () => {
+  it('protects blobs that were uploaded before a restart', async () => {
     const image = imageOf('image', [layer]);
     await pushBlobs(scene.writer(), app.image, image.blobs);
     await scene.domain.restart();
@@ -194,7 +194,7 @@ describe('a collection without a grace period', () => {
     expect(await scene.domain.collector.collect({ graceMs: 9 * day })).toMatchObject({ blobsDeleted: 3 });
   });
 
-  it('goes on after a candidate that fails, which keeps its lease', async () => {
+  it('continues after a candidate that fails, which keeps its lease', async () => {
     const [bad, good] = [imageOf('bad', [layer]), imageOf('good', [base])];
     for (const image of [bad, good]) await pushImage(scene.writer(), app.image, image);
     advance(1);

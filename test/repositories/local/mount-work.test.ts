@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../../src/ports/repository.js';
-import type { MetadataStore } from '../../../src/ports/metadata.js';
-import type { ImageKey } from '../../../src/ports/images.js';
+import type { MetadataStore } from '../../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../../src/ports/metadata/images.js';
 import type { PageRequest } from '../../../src/ports/pages.js';
-import type { Reach } from '../../../src/ports/access.js';
+import type { Reach } from '../../../src/ports/access/access.js';
 import {
   repositoryConfigSchema,
   type LocalRepositoryConfig,

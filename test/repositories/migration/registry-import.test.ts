@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openRegistryFolder } from '../../../src/archives/folders/registry-folder.js';
-import type { MigrationOptions, MigrationProblem, MigrationReport } from '../../../src/ports/migration.js';
+import type { MigrationOptions, MigrationProblem, MigrationReport } from '../../../src/ports/operations/migration.js';
 import type { Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { importRegistry, type MigrationParts } from '../../../src/repositories/migration/registry-import.js';
@@ -20,6 +20,7 @@ import {
   missingOf,
   once,
   parsed,
+  pushBlobs,
   pushImage,
   type Image,
 } from '../../support/storage/domain.js';
@@ -122,7 +123,7 @@ describe('importRegistry', () => {
     expect(await missing('other', one)).toEqual([]);
   });
 
-  it('adds nothing when it runs again, and what is new when something was added', async () => {
+  it('adds nothing when it runs again, or only the new content if some was added', async () => {
     await pushOld();
     await run();
     expect(await run()).toMatchObject({
@@ -156,7 +157,7 @@ describe('importRegistry', () => {
     expect((await domain.metadata.tag(keyOf('fixed', 'app'), parseTag('1')))?.digest).toBe(one.manifest.digest);
   });
 
-  it('leaves nothing for the garbage collector but what another image drops', async () => {
+  it('leaves nothing for the garbage collector except content that another image drops', async () => {
     await pushOld();
     await run();
     await domain.collectAll();
@@ -171,7 +172,7 @@ describe('importRegistry', () => {
     expect((await domain.metadata.manifest(at, one.manifest.digest))?.pushedAt).toBe(domain.runtime.now());
   });
 
-  it('attributes what it adds to its actor', async () => {
+  it('attributes the added content to its actor', async () => {
     await old.putImage('app', one, ['1']);
     await run();
     const entries = await domain.metadata.journal.read({ after: 0, limit: 10 });
@@ -230,7 +231,7 @@ describe('importRegistry', () => {
     });
   });
 
-  it('copies on request, and then hashes what it copies', async () => {
+  it('copies on request, and then hashes the copies', async () => {
     await pushOld();
     const [config = Buffer.alloc(0)] = one.blobs;
     await writeFile(old.data(digest(config)), Buffer.alloc(config.length, 'x'));
@@ -241,7 +242,7 @@ describe('importRegistry', () => {
     expect([...domain.disk.staged.keys()]).toEqual([]);
   });
 
-  it('copies what the store cannot link', async () => {
+  it('copies files that the store cannot link', async () => {
     await pushOld();
     const blobs = Object.assign(Object.create(domain.blobs) as typeof domain.blobs, { adopt: async () => undefined });
     const proxy = new Proxy(domain.blobs, {
@@ -373,7 +374,7 @@ describe('importRegistry reports and leaves out', () => {
     }
   });
 
-  it('nothing of a folder that was damaged and mended in between', async () => {
+  it('nothing of a folder that was damaged and repaired in between', async () => {
     await pushOld();
     await truncate(old.data(digest(layer)), 3);
     expect((await run()).problems).toBe(1);
@@ -463,6 +464,40 @@ describe('importRegistry, interrupted or beside other requests', () => {
     expect(await missing('team/app', one)).toEqual([]);
   });
 
+  it('takes a blob over that the image had when its manifest was read, and that was deleted since', async () => {
+    await pushOld();
+    const [config = Buffer.alloc(0)] = two.blobs;
+    await pushBlobs(domain.writer('local'), 'busybox', [config]);
+    const at = keyOf('local', 'busybox');
+    const known = digest(config) as Digest;
+    const metadata = hooked(
+      domain.metadata,
+      once(isApplyOf('manifest.put'), () =>
+        domain.metadata.apply([{ type: 'blob.unlink', at, digest: known, when: domain.runtime.now() }], {
+          durable: false,
+        }),
+      ),
+    );
+    expect((await run({}, { metadata })).problems).toBe(0);
+    expect(await missing('busybox', two)).toEqual([]);
+  });
+
+  it('asks no hook again, and reports a conflict, when a tag moves after the hook decided', async () => {
+    await old.putImage('busybox', two, ['1'], domain.runtime.now() + 10_000);
+    const other = imageOf('other', layers);
+    let asked = 0;
+    const tagMove = async (): Promise<void> => {
+      asked += 1;
+      await pushImage(domain.writer('local'), 'busybox', other, '1');
+      // The tag of the folder is newer.
+      domain.runtime.advance(20_000);
+    };
+    const outcome = await run({}, { gate: { hooks: { tagMove }, quotas: domain.shared.quotas } });
+    expect(asked).toBe(1);
+    expect(outcome.list).toMatchObject([{ image: 'busybox', tags: ['1'], problem: 'conflict' }]);
+    expect(await tagOf('busybox', '1')).toBe(other.manifest.digest);
+  });
+
   it('tries again when a tag moves between the read and the write', async () => {
     await pushOld();
     await old.putImage('busybox', two, ['1'], domain.runtime.now() - 1000);
@@ -485,7 +520,7 @@ describe('importRegistry, interrupted or beside other requests', () => {
     expect(await tagOf('team/app', 'all')).toBe(index.digest);
   });
 
-  it('fails when the repository is deleted meanwhile', async () => {
+  it('fails when the repository is deleted in the meantime', async () => {
     await pushOld();
     const metadata = hooked(
       domain.metadata,

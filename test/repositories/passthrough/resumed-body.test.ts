@@ -28,7 +28,7 @@ function upstream(...blobs: readonly UpstreamBlob[]) {
 describe('a resumed body', () => {
   it.each([
     ['a part from where it stopped', [part(4)], [4]],
-    ['the whole again', [part(0)], [4]],
+    ['the whole body again', [part(0)], [4]],
     ['two short parts', [part(4, 7), part(7)], [4, 7]],
   ])('is complete when the upstream sends %s', async (_what, blobs, offsets) => {
     const { ask, asked } = upstream(...blobs);
@@ -36,12 +36,12 @@ describe('a resumed body', () => {
     expect(asked).toEqual(offsets);
   });
 
-  it('starts at an offset although the upstream sends the whole', async () => {
+  it('starts at an offset although the upstream sends the whole body', async () => {
     const { ask } = upstream();
     expect(await buffer(resumedBody(part(0), { start: 6, size, ask }))).toEqual(bytes.subarray(6));
   });
 
-  it('fails when the upstream gives nothing more, after three more attempts', async () => {
+  it('fails when the upstream sends nothing more, after three more attempts', async () => {
     const { ask, asked } = upstream(part(0, 4), part(0, 4), part(0, 4), part(0, 4));
     await expect(buffer(resumedBody(part(0, 4), { start: 0, size, ask }))).rejects.toThrow('no more of the blob');
     expect(asked).toEqual([4, 4, 4, 4]);

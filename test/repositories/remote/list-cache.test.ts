@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Referrer } from '../../../src/ports/images.js';
+import type { Referrer } from '../../../src/ports/metadata/images.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import type { Tag } from '../../../src/protocol/names.js';
 import { ListCache } from '../../../src/repositories/remote/list-cache.js';
@@ -9,7 +9,7 @@ const tags = (count: number): Tag[] => Array.from({ length: count }, (_, i) => `
 const kept = (items: readonly (Tag | Referrer)[]) => ({ items, checkedAt: 1 });
 
 describe('the lists that are kept of upstreams', () => {
-  it('hold 64 MiB together, of whatever repositories: the longest unused go', () => {
+  it('hold 64 MiB together, across repositories: the least recently used are dropped', () => {
     const cache = new ListCache();
     const list = tags(100_000);
     for (let i = 0; i < 20; i++) cache.set(`hub-${i}`, 'app\0tags', kept(list));
@@ -17,7 +17,7 @@ describe('the lists that are kept of upstreams', () => {
     expect([cache.get('hub-0', 'app\0tags'), cache.get('hub-19', 'app\0tags')?.items]).toEqual([undefined, list]);
   });
 
-  it('are weighed by what is in them: a few referrers may be as large as many tags', () => {
+  it('are measured by their content: a few referrers may be as large as many tags', () => {
     const cache = new ListCache();
     const annotations = { text: 'x'.repeat(mebibyte) };
     const referrer = { digest: digestOf(Buffer.from('')), mediaType: 'a/b', size: 1, annotations };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller, Repository } from '../../../src/ports/repository.js';
-import type { ImageKey } from '../../../src/ports/images.js';
+import type { ImageKey } from '../../../src/ports/metadata/images.js';
 import { repositoryConfigSchema, type RepositoryConfig } from '../../../src/protocol/settings/repository-config.js';
 import { checkTogether } from '../../../src/protocol/settings/repository-graph.js';
 import { toCanonicalImage } from '../../../src/protocol/docker-hub.js';
@@ -59,14 +59,14 @@ function scene(configs: readonly RepositoryConfig[], permits: (at: ImageKey) => 
 }
 
 describe('the members of a virtual repository', () => {
-  it('of 40 levels of diamonds are found by asking for each once, whatever the number of paths', async () => {
+  it('of 40 levels of diamonds are found by asking for each once, regardless of the number of paths', async () => {
     const { members, caller, asked, names, looked } = scene(diamonds(40));
     expect(await names(members.askable(caller, 'app'))).toEqual(['leaf']);
     // Each of the 81 repositories below the top is permitted along each edge that leads to it: 2 + 39 * 4 + 2.
     expect([asked.length, looked()]).toEqual([160, 160]);
   });
 
-  it('come in the order in which they are listed, locals first, each once', async () => {
+  it('are returned in the configured order, local ones first, each once', async () => {
     const configs = [
       local('a'),
       local('b'),
@@ -80,7 +80,7 @@ describe('the members of a virtual repository', () => {
     expect(await listed.names(listed.members.askable(listed.caller, 'app'))).toEqual(['far', 'b', 'a']);
   });
 
-  it('are asked when one path to them admits the image', async () => {
+  it('are asked if one path to them admits the image', async () => {
     const configs = [
       remote('far'),
       virtual('strict', ['far'], { reserved: ['team/**'] }),
@@ -95,7 +95,7 @@ describe('the members of a virtual repository', () => {
     expect(await closed.names(closed.members.permitted(closed.caller, 'team/app'))).toEqual(['far']);
   });
 
-  it('are passed over where the caller may not go, and nobody is asked for what patterns leave out', async () => {
+  it('are skipped if the caller may not pull from them, and not asked for images that patterns exclude', async () => {
     const configs = [
       local('a'),
       local('b'),
@@ -107,7 +107,7 @@ describe('the members of a virtual repository', () => {
     expect(asked).toEqual([{ repository: 'inner', image: 'app' }]);
   });
 
-  it('are asked for the same images by a list of many as one by one, with each repository in reach asked once', async () => {
+  it('are the same for a list of images as for each image alone, and each repository is evaluated once', async () => {
     const configs = [
       local('a'),
       remote('far'),
@@ -130,7 +130,7 @@ describe('the members of a virtual repository', () => {
     expect(reached).toHaveLength(6);
   });
 
-  it('of 40 levels of diamonds are known for 1,000 images by few steps each, whatever the number of paths', async () => {
+  it('of 40 levels of diamonds are found for 1,000 images in a few steps each, regardless of the number of paths', async () => {
     const { members, caller, looked } = scene(diamonds(40));
     const askable = await members.askableOf(caller, { config: local('leaf') } as Repository);
     const before = looked();
@@ -138,7 +138,7 @@ describe('the members of a virtual repository', () => {
     expect(looked() - before).toBeLessThanOrEqual(1000 * 160);
   });
 
-  it('that form a cycle, or were deleted, do no harm', async () => {
+  it('that form a cycle, or were deleted, are skipped', async () => {
     const configs = [local('a'), virtual('loop', ['top', 'gone', 'a']), virtual('top', ['loop'])];
     const { members, names } = scene(configs);
     expect(await names(members.all())).toEqual(['a']);
@@ -165,7 +165,7 @@ describe('checkTogether', () => {
     expect(reads()).toBeLessThan(160 * 4);
   });
 
-  it('names the cycle of each repository that is on one, and of a few only', () => {
+  it('names the cycle of each repository in a cycle, up to a limit', () => {
     const ring = Array.from({ length: 30 }, (_, n) => virtual(`v${n}`, [`v${(n + 1) % 30}`, 'leaf']));
     const problems = checkTogether([local('leaf'), ...ring, virtual('beside', ['v0'])], (n) => `${n}.`);
     expect(problems.length).toBe(10);

@@ -66,7 +66,7 @@ describe('a backup of a stopped data folder', () => {
     });
   });
 
-  it('is updated: adds what is new, keeps what it has, and removes what is gone', async () => {
+  it('is updated: adds new blobs, keeps existing ones, and removes deleted ones', async () => {
     const kept = await push('local/a', '1');
     const gone = await push('local/b', '1');
     await backupStoppedFolder(data, backup);

@@ -148,6 +148,24 @@ describe('ensureRoom', () => {
     expect(measurements).toBe(3);
   });
 
+  it('reuses a measurement only while a GiB more than needed was free', async () => {
+    await reserve.refresh();
+    [sizeBytes, freeBytes] = [4000 * mebibyte, 1024 * mebibyte + margin + 2 * mebibyte];
+    now += 1000;
+    measurements = 0;
+    for (let i = 0; i < 3; i++) await reserve.ensureRoom(2 * mebibyte);
+    expect(measurements).toBe(1);
+    await reserve.take(1);
+    await reserve.ensureRoom(2 * mebibyte);
+    expect(measurements).toBe(2);
+    freeBytes = margin;
+    await expect(reserve.ensureRoom(2 * mebibyte + 1)).rejects.toMatchObject(full);
+    freeBytes = 3000 * mebibyte;
+    await reserve.ensureRoom(0);
+    [freeBytes, now] = [0, now + 250];
+    await expect(reserve.ensureRoom(0)).rejects.toMatchObject(full);
+  });
+
   it('measures again after a delete, or when the last measurement would refuse the bytes', async () => {
     await reserve.refresh();
     freeBytes = 10 * mebibyte;

@@ -66,9 +66,20 @@ describe('the layout version of a data folder', () => {
   it('of a newer release is refused, with both versions', async () => {
     const data = path.join(folder, 'data');
     await withRegistry(data, () => Promise.resolve());
+    await writeFile(path.join(data, 'VERSION'), '4\n');
+    for (const blobsIn of ['folder', 'bucket'] as const)
+      await expect(checkFolderStores(data, blobsIn)).rejects.toThrow(
+        /has layout version "4": this release reads versions up to 3/,
+      );
+  });
+
+  it('is 3 for an index whose blobs are in a bucket, which is not taken for a folder with blobs, or the reverse', async () => {
+    const data = path.join(folder, 'data');
+    await withRegistry(data, () => Promise.resolve());
+    await expect(checkFolderStores(data, 'bucket')).rejects.toThrow(`the data folder ${data} has blobs as files`);
     await writeFile(path.join(data, 'VERSION'), '3\n');
-    await expect(checkFolderStores(data)).rejects.toThrow(
-      /has layout version "3": this release reads versions up to 2/,
-    );
+    await checkFolderStores(data, 'bucket');
+    await expect(checkFolderStores(data)).rejects.toThrow('has only an index, and its blobs are in a bucket');
+    await expect(startRegistry({ ...quiet, storage: data })).rejects.toThrow('its blobs are in a bucket');
   });
 });

@@ -18,7 +18,7 @@ describe('isDiskFull', () => {
     ['another failure of LevelDB', failed('LEVEL_IO_ERROR', 'IO error: 000003.log: Input/output error'), false],
     ['EIO', failed('EIO'), false],
     ['a string', 'ENOSPC', false],
-  ])('judges %s', (_, error, expected) => {
+  ])('recognizes whether the disk is full from %s', (_, error, expected) => {
     expect(isDiskFull(error)).toBe(expected);
   });
 });

@@ -1,6 +1,6 @@
-import type { Actor } from '../../../src/ports/journal.js';
+import type { Actor } from '../../../src/ports/metadata/journal.js';
 import type { Caller } from '../../../src/ports/repository.js';
-import type { ImageKey } from '../../../src/ports/images.js';
+import type { ImageKey } from '../../../src/ports/metadata/images.js';
 
 /** Creates a caller who may pull and mount the images that `may` allows. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {

@@ -92,6 +92,11 @@ export class Client {
     return this.send('DELETE', path);
   }
 
+  /** Resolves when the server has read what other connections sent earlier, because it has answered later requests. */
+  async catchUp(): Promise<void> {
+    for (let i = 0; i < 5; i++) await this.get('/v2/');
+  }
+
   close(): Promise<void> {
     return this.#agent.destroy();
   }

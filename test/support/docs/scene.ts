@@ -75,7 +75,7 @@ export async function openScene(): Promise<Scene> {
 
 /** Adds the commands `artifactapi` and `npx artifactapi`, as after `npm install`. */
 async function installCommands(folder: string): Promise<void> {
-  const command = `exec '${process.execPath}' '${path.join(root, 'dist/src/command/cli.js')}' "$@"\n`;
+  const command = `exec '${process.execPath}' '${path.join(root, 'dist/command/cli.js')}' "$@"\n`;
   const commands = { artifactapi: command, npx: `[ "$1" = artifactapi ] || exit 127\nshift\n${command}` };
   for (const [name, text] of Object.entries(commands)) {
     await writeFile(path.join(folder, name), `#!/bin/sh\n${text}`);

@@ -4,8 +4,8 @@ import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '../../..');
 
-/** The script of the command in one file, which `bundle-command.ts` writes. */
-export const bundledCommand = 'artifacts/command/cli.js';
+/** The script of the command, as the package ships it. */
+export const bundledCommand = 'dist/command/cli.js';
 
 /** The environment of a command. */
 export interface CommandOptions {
@@ -68,6 +68,12 @@ export class Command {
   /** Sends SIGTERM, and waits for the end. */
   async stop(): Promise<Ended> {
     this.kill('SIGTERM');
+    return this.#ended;
+  }
+
+  /** Sends SIGKILL, and waits for the end. */
+  async destroy(): Promise<Ended> {
+    this.kill('SIGKILL');
     return this.#ended;
   }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach } from 'vitest';
-import type { GarbageReport } from '../../../src/ports/garbage.js';
+import type { GarbageReport } from '../../../src/ports/operations/garbage.js';
 import type { RepositoryWriter } from '../../../src/ports/repository.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { someBytes } from '../content/content.js';

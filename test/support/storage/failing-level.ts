@@ -1,5 +1,5 @@
 import { Level } from 'level';
-import type { LevelMetadataStoreOptions } from '../../../src/storage/level/level-metadata-store.js';
+import type { LevelMetadataStoreOptions } from '../../../src/storage/level/level-options.js';
 
 /** The messages of the next failures, in order. Each is used once. */
 export interface LevelFaults {

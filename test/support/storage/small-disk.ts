@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { BlobStore } from '../../../src/ports/bytes.js';
-import type { MetadataStore } from '../../../src/ports/metadata.js';
+import type { MetadataStore } from '../../../src/ports/metadata/metadata.js';
 import { DiskReserve, type FileSystemStats } from '../../../src/storage/files/disk-reserve.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';

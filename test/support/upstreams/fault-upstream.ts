@@ -7,6 +7,7 @@ import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { types } from '../content/content.js';
+import { freePort } from '../servers/free-port.js';
 import { json, problem, sendAnswer, type Answer, type Fault, type RequestRecord } from './fault-upstream-answer.js';
 import { FaultImages } from './fault-upstream-images.js';
 
@@ -121,12 +122,13 @@ export class FaultUpstream {
 
   /** Listens, on the earlier port if there was one. */
   async up(): Promise<void> {
+    // While it is down, no other process may get its port.
+    this.#port ||= await freePort();
     for (const [server, port] of [[this.#registry, this.#port] as const, [this.#elsewhere, 0] as const]) {
       if (server.listening) continue;
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');
     }
-    this.#port = (this.#registry.address() as AddressInfo).port;
   }
 
   /** Closes all connections and refuses new ones until `up`. */

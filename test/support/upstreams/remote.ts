@@ -8,18 +8,17 @@ type RepositoryOptions = NonNullable<RegistryOptions['repositories']>[number];
 /** Options of the remote repository. */
 export type RemoteOptions = Omit<Extract<RepositoryOptions, { type: 'remote' }>, 'type' | 'name' | 'url'>;
 
-/** The clock of registries that are created later. It runs by itself and can be advanced. */
+/** The clock of registries that are created later. It stands still until it is advanced, so that no second ends in between. */
 export class MovableClock {
-  #offsetMs = 0;
+  #now = Date.now();
 
   constructor() {
-    const now = Date.now;
-    vi.spyOn(Date, 'now').mockImplementation(() => now.call(Date) + this.#offsetMs);
+    vi.spyOn(Date, 'now').mockImplementation(() => this.#now);
   }
 
   /** Advances the clock. */
   advance(seconds: number): void {
-    this.#offsetMs += seconds * 1000;
+    this.#now += seconds * 1000;
   }
 
   /** Restores the real clock. */
@@ -30,10 +29,10 @@ export class MovableClock {
 
 /** Collects the cleanup tasks of a test and runs them in reverse order. */
 export class Cleanups {
-  readonly #tasks: (() => Promise<unknown>)[] = [];
+  readonly #tasks: (() => unknown)[] = [];
 
-  add(task: () => Promise<unknown>): void {
-    this.#tasks.push(task);
+  add(...tasks: readonly (() => unknown)[]): void {
+    this.#tasks.push(...tasks);
   }
 
   async run(): Promise<void> {

@@ -6,10 +6,10 @@ import type { WebhookConfig } from '../../../src/protocol/settings/webhook-confi
 import { parseDigest, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { repositoryConfigSchema } from '../../../src/protocol/settings/repository-config.js';
-import type { Actor } from '../../../src/ports/journal.js';
-import type { Change } from '../../../src/ports/metadata.js';
+import type { Actor } from '../../../src/ports/metadata/journal.js';
+import type { Change } from '../../../src/ports/metadata/metadata.js';
 import type { Runtime } from '../../../src/ports/runtime.js';
-import type { WebhookAttempt } from '../../../src/ports/webhooks.js';
+import type { WebhookAttempt } from '../../../src/ports/operations/webhooks.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { digest } from '../content/content.js';
 import { recordingLogger, type LogLine } from '../servers/registry.js';

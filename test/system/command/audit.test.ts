@@ -25,10 +25,7 @@ afterEach(() => cleanups.run());
 function serve(): Command {
   const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
   const command = new Command(bundledCommand, args, { cwd: path.dirname(folder) });
-  cleanups.add(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   return command;
 }
 
@@ -48,8 +45,7 @@ it('the audit file has every change exactly once after kill -9 under pushes', as
       }
     });
     await Promise.race([Promise.all(pushers), Promise.all(pushers.slice(0, 1))]);
-    command.kill('SIGKILL');
-    await command.ended();
+    await command.destroy();
     await Promise.all(pushers);
   }
   const command = serve();

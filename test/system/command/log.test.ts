@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
 import { Command, originOf, type CommandOptions } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -12,23 +13,18 @@ beforeAll(async () => {
 });
 afterAll(() => removeScratchFolder(folder));
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
-const cli = 'dist/src/command/cli.js';
+const cli = 'dist/command/cli.js';
 let folders = 0;
 const serveArgs = (): string[] => ['serve', '--port', '0', '--data', path.join(folder, String(++folders))];
 
 async function serve(args: readonly string[] = [], options: CommandOptions = {}) {
   const command = new Command(cli, [...serveArgs(), ...args], { cwd: folder, ...options });
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   const client = new Client(await originOf(command));
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   return { command, client };
 }
 

@@ -11,24 +11,20 @@ import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 async function makeFolder(): Promise<string> {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   return folder;
 }
 
 async function run(args: readonly string[], options: CommandOptions): Promise<Command> {
-  const command = new Command('dist/src/command/cli.js', args, { cwd: await makeFolder(), ...options });
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  const command = new Command('dist/command/cli.js', args, { cwd: await makeFolder(), ...options });
+  cleanups.add(() => command.destroy());
   return command;
 }
 
@@ -37,7 +33,7 @@ async function openIdle(port: number, count: number): Promise<{ readonly open: (
   const sockets = await Promise.all(
     Array.from({ length: count }, async (): Promise<Socket> => {
       const socket = connect(port, '127.0.0.1').on('error', () => {});
-      cleanups.push(() => socket.destroy());
+      cleanups.add(() => socket.destroy());
       await once(socket, 'connect').catch(() => undefined);
       return socket.resume();
     }),
@@ -60,7 +56,7 @@ describe.skipIf(process.platform === 'win32')('with few open files', () => {
     const { open } = await openIdle(Number(new URL(origin).port), 300);
     for (let i = 0; i < 10; i++) {
       const client = new Client(origin);
-      cleanups.push(() => client.close());
+      cleanups.add(() => client.close());
       await pushAndPull(client, `local/app-${i}`);
     }
     // One in 40, besides those of the clients above.
@@ -80,7 +76,7 @@ describe('the limit on connections', () => {
     const log = recordingLogger();
     const hanging = Object.create(registry, { middleware: { value: middleware } }) as Registry;
     const server = createRegistryServer({ registry: hanging, log, maxConnections: 5 });
-    cleanups.push(() => server.stop(0));
+    cleanups.add(() => server.stop(0));
     const { port } = await server.listen(0, '127.0.0.1');
     const { open } = await openIdle(port, 8);
     expect(await exchangeRaw(port, rawHead('GET', '/v2/'))).toMatchObject({ status: 200 });
@@ -88,7 +84,7 @@ describe('the limit on connections', () => {
 
     for (let i = 1; i <= 5; i++) {
       const socket = connect(port, '127.0.0.1').on('error', () => {});
-      cleanups.push(() => socket.destroy());
+      cleanups.add(() => socket.destroy());
       socket.write(rawHead('GET', '/hangs'));
       await expect.poll(() => server.requestsInFlight).toBe(i);
     }
@@ -108,7 +104,7 @@ describe.skipIf(process.platform === 'win32')('npm start', () => {
     npm.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     npm.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
     const ended = once(npm, 'close');
-    await expect.poll(() => originPattern.exec(output)?.[0], { timeout: 20_000 }).toBeDefined();
+    await expect.poll(() => originPattern.exec(output)?.[0]).toBeDefined();
     npm.kill('SIGTERM');
     // The pipes close when the server has ended, too.
     await ended;
@@ -121,19 +117,19 @@ it.skipIf(process.platform !== 'linux')('a log on a full disk does not stop the 
   const script = 'exec "$0" "$@" 2>/dev/full';
   const child = spawn(
     'bash',
-    ['-c', script, process.execPath, path.resolve('dist/src/command/cli.js'), 'serve', '--port', '0', '--data', folder],
+    ['-c', script, process.execPath, path.resolve('dist/command/cli.js'), 'serve', '--port', '0', '--data', folder],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
   const ended = once(child, 'close') as Promise<[number | null]>;
-  cleanups.push(async () => {
+  cleanups.add(async () => {
     child.kill('SIGKILL');
     await ended;
   });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  await expect.poll(() => originPattern.exec(output)?.[0], { timeout: 20_000 }).toBeDefined();
+  await expect.poll(() => originPattern.exec(output)?.[0]).toBeDefined();
   const client = new Client(originPattern.exec(output)?.[0] ?? '');
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   for (let i = 0; i < 5; i++) expect((await client.get('/v2/')).status).toBe(200);
   await pushAndPull(client, 'local/app');
   child.kill('SIGTERM');

@@ -10,6 +10,7 @@ import { imageManifest, pushManifest } from '../../support/content/content.js';
 import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { startSink } from '../../support/webhooks/sink.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -17,10 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => removeScratchFolder(folder));
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 const tls = path.join(import.meta.dirname, '../../support/tls');
 const fingerprintOf = (file: string): string => new X509Certificate(readFileSync(path.join(tls, file))).fingerprint256;
@@ -38,13 +37,10 @@ async function serve(text: string, flags: readonly string[] = []) {
   await writeFile(config, text);
   const args = ['serve', '--port', '0', '--config', config, ...flags];
   const command = new Command(bundledCommand, args, { cwd: own, env: { SECRET: 'SECRET-OF-HUB' } });
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   const origin = await originOf(command);
   const client = new Client(origin);
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   let outcomes = 0;
   /** Sends SIGHUP and returns the log line of the outcome. */
   const hangUp = async (): Promise<Record<string, unknown>> => {
@@ -68,7 +64,7 @@ async function serve(text: string, flags: readonly string[] = []) {
 /** Opens a TLS connection and returns it with the fingerprint of the certificate. */
 async function greet(origin: string): Promise<{ socket: TLSSocket; fingerprint: string }> {
   const socket = connect({ host: '127.0.0.1', port: Number(new URL(origin).port), rejectUnauthorized: false });
-  cleanups.push(async () => socket.destroy());
+  cleanups.add(async () => socket.destroy());
   await once(socket, 'secureConnect');
   return { socket, fingerprint: socket.getPeerCertificate().fingerprint256 };
 }
@@ -98,7 +94,7 @@ describe('SIGHUP', () => {
 
   it('moves a webhook to another receiver during a delivery, which loses no event', async () => {
     const [from, to] = [await startSink(), await startSink()];
-    cleanups.push(
+    cleanups.add(
       () => from.close(),
       () => to.close(),
     );
@@ -191,7 +187,7 @@ describe('SIGHUP', () => {
     const data = path.join(folder, 'flags-data');
     const args = ['serve', '--port', '0', '--data', data, '--tls-cert', own.cert, '--tls-key', own.key];
     const command = new Command(bundledCommand, args);
-    cleanups.push(() => command.stop());
+    cleanups.add(() => command.stop());
     const origin = await originOf(command);
     await own.use('test-only-other');
     command.kill('SIGHUP');
@@ -239,9 +235,9 @@ describe('POST /api/v1/reload', () => {
 
   it('answers 409 without a config file', async () => {
     const command = new Command(bundledCommand, ['serve', '--port', '0', '--data', path.join(folder, 'bare')]);
-    cleanups.push(() => command.stop());
+    cleanups.add(() => command.stop());
     const client = new Client(await originOf(command));
-    cleanups.push(() => client.close());
+    cleanups.add(() => client.close());
     const answer = await client.post('/api/v1/reload');
     expect([answer.status, answer.json()]).toMatchObject([409, { errors: [{ code: 'UNSUPPORTED' }] }]);
   });

@@ -6,13 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { stopSignals } from '../../../src/command/serve/serve-signals.js';
-import { explainDataFolderError, explainListenError } from '../../../src/command/serve/start-error.js';
+import { explainStorageError, explainListenError } from '../../../src/command/serve/start-error.js';
 import { Client } from '../../support/clients/client.js';
 import { bundledCommand, Command, originOf, type CommandOptions, type Ended } from '../../support/servers/command.js';
 import { digest, startUpload } from '../../support/content/content.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -20,20 +21,15 @@ beforeAll(async () => {
 });
 afterAll(() => removeScratchFolder(folder));
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 const tls = path.join(import.meta.dirname, '../../support/tls');
 const tlsFlags = ['--tls-cert', `${tls}/test-only-certificate.pem`, '--tls-key', `${tls}/test-only-key.pem`];
 
 function run(args: readonly string[], options: CommandOptions = {}): Command {
   const command = new Command(bundledCommand, args, { cwd: folder, ...options });
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   return command;
 }
 
@@ -43,7 +39,7 @@ async function serve(args: readonly string[], options: CommandOptions = {}) {
   const command = run(['serve', '--port', '0', ...data, ...args], options);
   const origin = await originOf(command);
   const client = new Client(origin);
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   return { command, origin, port: Number(new URL(origin).port), client };
 }
 
@@ -215,7 +211,7 @@ describe('the config file', () => {
     const file = await writeConfig(JSON.stringify(config, null, '\t'), 'config.json');
     const command = run(['serve', '--port', '0', '--config', file], { env: { BIND: '0.0.0.0' } });
     const client = new Client(await originOf(command));
-    cleanups.push(() => client.close());
+    cleanups.add(() => client.close());
     await command.waitFor(/docker pull/);
     expect(command.stdout).toContain(`data:   ${path.dirname(file)}/kept`);
     expect(command.stdout).not.toContain('docker push');
@@ -311,7 +307,7 @@ describe('a shutdown', () => {
     const text = await command.waitFor(/^stopping.*\n/m, 'stderr');
     expect(text).toBe('stopping: waiting up to 30 s for 1 request; press Ctrl-C again to stop now\n');
     // Longer than npm takes to pass on the signal of the terminal.
-    await sleep(150);
+    await sleep(600);
     command.kill('SIGINT');
     expect((await command.ended()).code).toBe(1);
   });
@@ -329,7 +325,7 @@ describe('a shutdown', () => {
     await beginUpload(port, await startUpload(client, 'local/app'));
     command.kill('SIGTERM');
     await command.waitFor(/"stopping"/, 'stderr');
-    await sleep(150);
+    await sleep(600);
     command.kill('SIGTERM');
     expect((await command.ended()).code).toBe(1);
   });
@@ -369,7 +365,7 @@ describe('the explanation of a failed start', () => {
     ['EACCES', 80, 'linux', /above 1023/],
     ['EMFILE', 5000, 'linux', /cannot listen on 127\.0\.0\.1, port 5000: failed with EMFILE/],
   ] as const)('listening: %s of port %d on %s', (code, port, platform, expected) => {
-    expect(explainListenError(failed(code), '127.0.0.1', port, platform).message).toMatch(expected);
+    expect(explainListenError(failed(code), { host: '127.0.0.1', port }, platform).message).toMatch(expected);
   });
 
   it.each([
@@ -378,7 +374,7 @@ describe('the explanation of a failed start', () => {
     ['ENOSPC', /disk is full/],
     ['EIO', /the data folder "\/srv\/data" cannot be opened: failed with EIO/],
   ])('says why the data folder cannot be used: %s', (code, expected) => {
-    expect(explainDataFolderError(failed(code), '/srv/data').message).toMatch(expected);
+    expect(explainStorageError(failed(code), '/srv/data').message).toMatch(expected);
   });
 });
 

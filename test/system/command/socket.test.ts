@@ -4,10 +4,11 @@ import { request, type IncomingMessage } from 'node:http';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { checkSocketPath } from '../../../src/command/serve/unix-socket.js';
+import { checkSocketPath } from '../../../src/command/serve/listeners/unix-socket.js';
 import { Client } from '../../support/clients/client.js';
 import { Command, originOf } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let folder: string;
 let socket: string;
@@ -16,10 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => removeScratchFolder(folder));
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 let folders = 0;
 /** Runs `serve` on `socket` in an own folder, unless the arguments name another socket. */
@@ -29,11 +28,8 @@ async function run(args: readonly string[] = [], config = ''): Promise<Command> 
   if (!args.includes('--socket')) socket = path.join(own, 's');
   await writeFile(path.join(own, 'config.yaml'), config);
   const flags = ['--data', path.join(own, 'data'), '--socket', socket, '--config', path.join(own, 'config.yaml')];
-  const command = new Command('dist/src/command/cli.js', ['serve', ...flags, ...args], { cwd: own });
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  const command = new Command('dist/command/cli.js', ['serve', ...flags, ...args], { cwd: own });
+  cleanups.add(() => command.destroy());
   return command;
 }
 
@@ -67,14 +63,13 @@ describe('serve on a Unix socket', () => {
   it('listens on a port too when one is given', async () => {
     const command = await serve(['--port', '0']);
     const client = new Client(await originOf(command));
-    cleanups.push(() => client.close());
+    cleanups.add(() => client.close());
     expect([(await client.get('/v2/')).status, (await get('/v2/')).status]).toEqual([200, 200]);
   });
 
   it('replaces the socket that a killed server left', async () => {
     const killed = await serve();
-    killed.kill('SIGKILL');
-    await killed.ended();
+    await killed.destroy();
     expect(await exists(socket)).toBe(true);
     await serve(['--socket', socket]);
     expect((await get('/v2/')).status).toBe(200);

@@ -7,14 +7,13 @@ import { Client } from '../../support/clients/client.js';
 import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../../..');
 const page = readFileSync(path.join(root, 'docs/operations.md'), 'utf8');
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 /** The commands of docs/operations.md that back up and restore a stopped registry. */
 const commands = [...page.matchAll(/^<!-- test: by test\/system\/docs\/backup.test.ts -->\n\n```sh\n(.*?)^```/gms)].map(
@@ -28,23 +27,23 @@ function runIn(folder: string, commands: string): Promise<unknown> {
     .replace(/^systemctl \w+ artifactapi$/gm, '')
     .replaceAll('/var/lib/artifactapi', `${folder}/data`)
     .replaceAll('/backup/nightly', `${folder}/backup`)
-    .replaceAll(/^artifactapi/gm, `${process.execPath} ${root}/dist/src/command/cli.js`);
+    .replaceAll(/^artifactapi/gm, `${process.execPath} ${root}/dist/command/cli.js`);
   return run('bash', ['-euc', local]);
 }
 
 async function serve(data: string): Promise<{ readonly command: Command; readonly client: Client }> {
   const args = ['serve', '--port', '0', '--data', data, '--log-level', 'warn'];
   const command = new Command(bundledCommand, args);
-  cleanups.push(() => command.stop());
+  cleanups.add(() => command.stop());
   const client = new Client(await originOf(command));
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   return { command, client };
 }
 
 it('the commands of docs/operations.md back up a registry, and restore it', async () => {
   expect(commands).toHaveLength(2);
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   const data = path.join(folder, 'data');
 
   const first = await serve(data);

@@ -53,7 +53,7 @@ describe('hovering over an option in an editor', () => {
     ['sparse', 'Which missing content', "'indexes'"],
     ['tagTtlSeconds', 'How long a tag is served', '300'],
     ['pushTo', 'The local member that receives pushes', 'none'],
-    ['rules', 'access is denied unless a rule allows it', '[]'],
+    ['rules', 'Access is denied unless a rule allows it', '[]'],
     ['users', 'Names of users', 'none'],
     ['lifetimeSeconds', 'Lifetime of an access token', '300'],
     ['audience', 'The `aud` of its tokens'],

@@ -9,26 +9,25 @@ import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { parseSnippets, root } from '../../support/docs/snippets.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
 const snippets = parseSnippets('README.md', readme);
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 async function serve(script: string, args: readonly string[]): Promise<Client> {
   const command = new Command(script, ['serve', '--port', '0', '--log-level', 'warn', ...args]);
-  cleanups.push(() => command.stop());
+  cleanups.add(() => command.stop());
   const client = new Client(await originOf(command));
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   return client;
 }
 
 async function scratchFolder(): Promise<string> {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   return folder;
 }
 
@@ -45,23 +44,23 @@ describe('README.md', () => {
     expect(snippets.find(({ language }) => language === 'sh')?.text).toMatch(/^npm ci .*\nnpm start /);
     expect([scripts['prestart'], scripts['start']]).toEqual([
       'npm run --silent build',
-      'exec node dist/src/command/cli.js serve',
+      'exec node dist/command/cli.js serve',
     ]);
-    const client = await serve('dist/src/command/cli.js', ['--data', path.join(await scratchFolder(), 'data')]);
+    const client = await serve('dist/command/cli.js', ['--data', path.join(await scratchFolder(), 'data')]);
     await pushAndPull(client, 'local/team/app');
   });
 
   it('cache configuration lets anyone pull and only users push', async () => {
     const yaml = snippets.find(({ text }) => text.includes('registry-1.docker.io'))?.text ?? '';
     const hub = await startFaultUpstream();
-    cleanups.push(() => hub.close());
+    cleanups.add(() => hub.close());
     const { manifest, layers } = hub.images.addImage('library/alpine', 'latest');
     const folder = await scratchFolder();
     const config = path.join(folder, 'registry.yaml');
     await mkdir(path.join(folder, 'data'));
     await writeFile(config, yaml.replace('https://registry-1.docker.io', hub.url));
     await writeFile(path.join(folder, 'users.htpasswd'), htpasswdOf(['ana']));
-    const client = await serve('dist/src/command/cli.js', ['--config', config, '--data', path.join(folder, 'data')]);
+    const client = await serve('dist/command/cli.js', ['--config', config, '--data', path.join(folder, 'data')]);
 
     const tokenFor = async (scope: string): Promise<string> => {
       const answer = await client.get(`/v2/token?scope=repository:${scope}:pull`);

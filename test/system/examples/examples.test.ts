@@ -12,12 +12,11 @@ import { digest } from '../../support/content/content.js';
 import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const run = promisify(execFile);
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
 
 const examplesFolder = path.join(import.meta.dirname, '../../../examples');
 const exampleNames = readdirSync(examplesFolder, { withFileTypes: true })
@@ -26,20 +25,20 @@ const exampleNames = readdirSync(examplesFolder, { withFileTypes: true })
 
 async function scratchFolder(): Promise<string> {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   return folder;
 }
 
 async function clientOf(command: Command): Promise<Client> {
-  cleanups.push(() => command.stop());
+  cleanups.add(() => command.stop());
   const client = new Client(await originOf(command));
-  cleanups.push(() => client.close());
+  cleanups.add(() => client.close());
   return client;
 }
 
 async function startHub(): Promise<FaultUpstream> {
   const hub = await startFaultUpstream();
-  cleanups.push(() => hub.close());
+  cleanups.add(() => hub.close());
   return hub;
 }
 
@@ -205,7 +204,7 @@ it('examples/air-gapped transfers images with the commands of its README', async
   const typedAs: Readonly<Record<string, string>> = {
     'http://127.0.0.1:5000': await originOf(outside.command),
     'http://127.0.0.1:5001': await originOf(inside.command),
-    'npx artifactapi': `'${process.execPath}' '${path.resolve('dist/src/command/cli.js')}'`,
+    'npx artifactapi': `'${process.execPath}' '${path.resolve('dist/command/cli.js')}'`,
   };
   const readme = await readFile(path.join(examplesFolder, 'air-gapped/README.md'), 'utf8');
   const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block);

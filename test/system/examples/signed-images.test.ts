@@ -195,7 +195,7 @@ describe('examples/signed-images', () => {
     expect(await pulls(image.digest)).toBe(403);
   });
 
-  it('lets the signer pull what is not signed, and everyone pull from other repositories', async () => {
+  it('lets the signer pull unsigned images, and everyone pull from other repositories', async () => {
     const image = await pushImage();
     expect((await signer('GET', pathOf(image.digest))).status).toBe(200);
     expect(await pulls(image.digest)).toBe(403);

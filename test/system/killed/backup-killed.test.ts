@@ -4,8 +4,9 @@ import path from 'node:path';
 import { mkdtemp } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
-import { bundledCommand, Command } from '../../support/servers/command.js';
+import { bundledCommand, Command, type CommandOptions } from '../../support/servers/command.js';
 import { startRegistry } from '../../support/servers/registry.js';
+import { withSlowLinks } from '../../support/servers/slow-links.js';
 import { pullsCompletely, pushSmallImage, quiet, type PushedImage } from '../../support/storage/backup-scene.js';
 import { removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -14,11 +15,12 @@ let data: string;
 let backup: string;
 const commands: Command[] = [];
 
-const run = (...args: string[]): Command => {
-  const command = new Command(bundledCommand, args);
+const start = (args: readonly string[], options: CommandOptions = {}): Command => {
+  const command = new Command(bundledCommand, args, options);
   commands.push(command);
   return command;
 };
+const run = (...args: string[]): Command => start(args);
 
 async function pushMany(prefix: string, count: number): Promise<PushedImage[]> {
   const registry = await startRegistry({ ...quiet, storage: data });
@@ -48,14 +50,11 @@ beforeEach(async () => {
   [data, backup] = [path.join(folder, 'data'), path.join(folder, 'backup')];
 });
 afterEach(async () => {
-  for (const command of commands.splice(0)) {
-    command.kill('SIGKILL');
-    await command.ended();
-  }
+  for (const command of commands.splice(0)) await command.destroy();
   await removeScratchFolder(folder);
 });
 
-it('backup: killed in the middle, it leaves the previous backup whole, and running it again completes it', async () => {
+it('a backup that is killed in the middle leaves the previous backup intact, and running it again completes it', async () => {
   const old = await pushMany('old', 20);
   expect((await run('backup', backup, '--data', data).ended()).stdout).toContain('20 images and 20 tags');
   const blobsBefore = (await readdir(path.join(backup, 'blobs'), { recursive: true })).length;
@@ -67,7 +66,7 @@ it('backup: killed in the middle, it leaves the previous backup whole, and runni
     async () => (await readdir(path.join(backup, 'blobs'), { recursive: true })).length > blobsBefore,
   ];
   for (const [i, hasCome] of moments.entries()) {
-    const command = run('backup', backup, '--data', data);
+    const command = start(['backup', backup, '--data', data], { env: withSlowLinks });
     const running = new AbortController();
     const ended = command.ended().finally(() => running.abort());
     while (!running.signal.aborted && !(await hasCome()));

@@ -30,10 +30,7 @@ it('a cache serves only right bytes after kill -9 in the middle of fills', async
   const start = async (): Promise<{ command: Command; client: Client }> => {
     const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
     const command = new Command(bundledCommand, args, { cwd: folder });
-    cleanups.add(async () => {
-      command.kill('SIGKILL');
-      await command.ended();
-    });
+    cleanups.add(() => command.destroy());
     const client = new Client(await originOf(command));
     cleanups.add(() => client.close());
     return { command, client };
@@ -50,8 +47,7 @@ it('a cache serves only right bytes after kill -9 in the middle of fills', async
       // What is whole already comes from the disk, so that fewer bytes may come.
       if (await Promise.race([Promise.all(answers).then(() => true), sleep(0).then(() => false)])) break;
     }
-    command.kill('SIGKILL');
-    await command.ended();
+    await command.destroy();
     for (const [i, answer] of (await Promise.all(answers)).slice(0, keys.length).entries()) {
       if (answer?.status === 200) expect(digest(answer.body)).toBe(keys[i]);
     }

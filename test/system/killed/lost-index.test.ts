@@ -42,10 +42,7 @@ describe('artifactapi on a data folder whose index is lost', () => {
   });
   afterEach(async () => {
     for (const client of clients.splice(0)) await client.close();
-    for (const command of commands.splice(0)) {
-      command.kill('SIGKILL');
-      await command.ended();
-    }
+    for (const command of commands.splice(0)) await command.destroy();
     await removeScratchFolder(folder);
   });
 
@@ -57,6 +54,15 @@ describe('artifactapi on a data folder whose index is lost', () => {
     expect(stderr).toContain(`artifactapi repair --data ${data}`);
     expect(stderr).toContain('--accept-empty-index');
     expect(await blobs()).toBe(before);
+  });
+
+  it('is reported by a repair that finds no image, with the advice to restore a backup', async () => {
+    const index = path.join(data, 'index');
+    const names = await readdir(index);
+    for (const name of names.filter((one) => /\.(?:ldb|log)$/.test(one))) await rm(path.join(index, name));
+    const { code, stdout } = await run('repair', '--data', data).ended();
+    expect([code, stdout]).toEqual([3, expect.stringContaining('images: 0\n')]);
+    expect(stdout).toContain('\nno image is left, although the folder has blobs: restore a backup\n');
   });
 
   it('starts empty with --accept-empty-index, moves the index aside, and then starts as usual', async () => {

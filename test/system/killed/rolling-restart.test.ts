@@ -8,16 +8,17 @@ import { bundledCommand, Command, originOf } from '../../support/servers/command
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
-const cleanups: (() => Promise<unknown>)[] = [];
+const cleanups = new Cleanups();
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+  await cleanups.run();
 });
 
 async function makeFolder(): Promise<string> {
   const folder = await makeScratchFolder();
-  cleanups.push(() => removeScratchFolder(folder));
+  cleanups.add(() => removeScratchFolder(folder));
   return folder;
 }
 
@@ -28,7 +29,7 @@ function create(storage: string, logger = recordingLogger()): Registry {
     repositories: [{ name: 'local', type: 'local' }],
     logger,
   });
-  cleanups.push(() => registry.close());
+  cleanups.add(() => registry.close());
   return registry;
 }
 
@@ -36,7 +37,7 @@ async function serve(registry: Registry): Promise<Client> {
   const server = createRegistryServer({ registry, log: recordingLogger() });
   const { port } = await server.listen(0, '127.0.0.1');
   const client = new Client(`http://127.0.0.1:${port}`);
-  cleanups.push(
+  cleanups.add(
     () => server.stop(0),
     () => client.close(),
   );
@@ -45,7 +46,7 @@ async function serve(registry: Registry): Promise<Client> {
 
 /** Resolves as soon as the registry is ready; the test's own time-out is the limit. */
 async function untilReady(registry: Registry): Promise<void> {
-  await expect.poll(() => registry.ready().then(() => 'ready', String), { timeout: 20_000 }).toBe('ready');
+  await expect.poll(() => registry.ready().then(() => 'ready', String)).toBe('ready');
 }
 
 async function expectWaiting(client: Client): Promise<void> {
@@ -79,10 +80,7 @@ it('a second registry of the same process serves once the first has closed', asy
 it('a registry serves once the process that used its folder has ended', async () => {
   const folder = await makeFolder();
   const command = new Command(bundledCommand, ['serve', '--port', '0', '--data', folder]);
-  cleanups.push(async () => {
-    command.kill('SIGKILL');
-    await command.ended();
-  });
+  cleanups.add(() => command.destroy());
   await originOf(command);
   const registry = create(folder);
   await expect(registry.ready()).rejects.toThrow(/another process \(pid \d+\) has/);
@@ -101,7 +99,7 @@ it('a registry without a logger prints on stderr why it cannot open', async () =
   const stderr: string[] = [];
   vi.spyOn(process.stderr, 'write').mockImplementation((text) => stderr.push(String(text)) > 0);
   const second = createRegistry({ storage: folder });
-  cleanups.push(() => second.close());
+  cleanups.add(() => second.close());
   await expect(second.ready()).rejects.toThrow();
   expect(stderr).toEqual([
     `artifactapi: error: registry open failed: this process already has ${folder}/index open {"retryInSeconds":0.5}\n`,

@@ -31,10 +31,7 @@ describe('an interrupted sync', () => {
     const serve = async (): Promise<{ command: Command; scene: ReturnType<typeof sceneOf>; client: Client }> => {
       const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
       const command = new Command(bundledCommand, args, { cwd: folder });
-      cleanups.add(async () => {
-        command.kill('SIGKILL');
-        await command.ended();
-      });
+      cleanups.add(() => command.destroy());
       const client = new Client(await originOf(command));
       cleanups.add(() => client.close());
       return { command, scene: sceneOf({ client }), client };
@@ -43,8 +40,7 @@ describe('an interrupted sync', () => {
     const first = await serve();
     const id = await first.scene.start();
     while (fault.bytes('/blobs/') < 200_000) await sleep(5);
-    first.command.kill('SIGKILL');
-    await first.command.ended();
+    await first.command.destroy();
     fault.heal();
     const { scene, client, command } = await serve();
     expect((await scene.ended(id)).state).toBe('succeeded');

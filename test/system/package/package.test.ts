@@ -21,6 +21,7 @@ async function packedFiles(): Promise<string[]> {
 }
 
 const isOfUi = (file: string): boolean => file.startsWith('dist/ui/');
+const isOfCommand = (file: string): boolean => file.startsWith('dist/command/');
 
 it('the package contains the built web UI, each file with its compressed forms', async () => {
   const files = (await packedFiles()).filter(isOfUi);
@@ -30,16 +31,28 @@ it('the package contains the built web UI, each file with its compressed forms',
   expect(files).toEqual(plain.flatMap((file) => [file, `${file}.br`, `${file}.gz`]).toSorted());
 });
 
-it('the package contains the compiled sources, the schema of the config file, the OpenAPI document, and six other files', async () => {
+it('the package contains the command in a few files, with the licenses of the packages in it', async () => {
+  const files = (await packedFiles()).filter(isOfCommand);
+  expect(files).toContain('dist/command/cli.js');
+  expect(files.filter((file) => !/^dist\/command\/[\w-]+\.js$/.test(file))).toEqual(['dist/command/licenses.md']);
+  expect(files.length).toBeLessThan(80);
+  const licenses = readFileSync(path.join(root, 'dist/command/licenses.md'), 'utf8');
+  for (const name of ['zod', 'commander', 'pino', 'connect'])
+    expect(licenses).toMatch(new RegExp(`^## ${name} - `, 'm'));
+});
+
+it('the package contains the compiled sources, the schema of the config file, the OpenAPI document, and seven other files', async () => {
   const expected = [
-    ...compiledFrom('src'),
+    ...compiledFrom('src').filter((file) => !file.startsWith('dist/src/command/')),
     ...compiledFrom('adapters'),
     'dist/config.schema.json',
     'dist/openapi.json',
   ];
-  const deployed = ['adapters/nginx/artifactapi.conf', 'adapters/systemd/artifactapi.service'];
+  const deployed = ['nginx/artifactapi.conf', 'nginx/scale-out.conf', 'systemd/artifactapi.service'].map(
+    (file) => `adapters/${file}`,
+  );
   // If there are more, dist/ has files of deleted sources: remove it and build.
-  expect((await packedFiles()).filter((file) => !isOfUi(file))).toEqual(
+  expect((await packedFiles()).filter((file) => !isOfUi(file) && !isOfCommand(file))).toEqual(
     [...expected, ...deployed, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
   );
 });

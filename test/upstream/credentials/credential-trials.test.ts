@@ -40,7 +40,7 @@ describe('credentials of unknown validity', () => {
     expect([outcomes, sent, refused]).toEqual([new Set(['answer', undefined]), 1, [unauthorized.message]]);
   });
 
-  it('are tried by three requests in turn when the answers show nothing, and then fail for those who waited', async () => {
+  it('are tried by three requests in turn while the answers are inconclusive, and then fail for the waiting requests', async () => {
     const { outcomes, sent } = await runAll(10, down);
     expect([outcomes, sent]).toEqual([new Set(['answer', 'it answered 500']), 3]);
     expect((await runAll(1)).sent).toBe(1);
@@ -51,7 +51,7 @@ describe('credentials of unknown validity', () => {
     expect((await runAll(10, limited)).sent).toBe(1);
   });
 
-  it('are sent by those who waited behind a request whose answer showed nothing', async () => {
+  it('are sent by the requests that waited behind one with an inconclusive answer', async () => {
     const first = trials.run(value, image, () => Promise.resolve({ result: 'first', verdict: down }));
     const others = [1, 2, 3].map(() => trials.run(value, 'team/other', () => Promise.resolve({ result: 'other' })));
     expect(await Promise.all([first, ...others])).toEqual(['first', 'other', 'other', 'other']);
@@ -97,7 +97,7 @@ describe('a refusal', () => {
     expect(trials.findRefusal('Basic b3RoZXI=', image)).toBeUndefined();
   });
 
-  it('from a future that the clock has left is forgotten', async () => {
+  it('is forgotten when the clock was set back before it', async () => {
     await runAll(1, unauthorized);
     now -= 30 * 24 * 3600 * 1000;
     expect(trials.findRefusal(value, image)).toBeUndefined();

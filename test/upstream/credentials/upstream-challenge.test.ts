@@ -30,8 +30,8 @@ describe('chooseChallenge', () => {
     ['a token68 with a slash before it', 'Negotiate oYH/a+b==, Bearer realm="r"', bearer('r')],
     ['an unknown scheme', 'Digest realm="r", nonce="n"', undefined],
     ['a quote that never ends', 'Bearer realm="r', undefined],
-    ['one that is absurdly long', `Bearer realm="r",x="${'y'.repeat(20_000)}"`, undefined],
-  ])('%s', (_what, header, expected) => {
+    ['a challenge that is absurdly long', `Bearer realm="r",x="${'y'.repeat(20_000)}"`, undefined],
+  ])('handles %s', (_what, header, expected) => {
     expect(chooseChallenge(header)).toEqual(expected);
   });
 

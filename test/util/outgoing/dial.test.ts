@@ -59,7 +59,7 @@ it('dial rejects with the first error when all addresses fail', async () => {
   await expect(dialed).rejects.toThrow('unreachable');
 });
 
-it('dial gives up all addresses after the timeout', async () => {
+it('dial gives up on all addresses after the timeout', async () => {
   const { dialed, sockets } = start(['10.0.0.1', '10.0.0.2'], { timeoutMs: 30 });
   await expect(dialed).rejects.toThrow('no connection in time');
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true]);

@@ -23,6 +23,8 @@ export function Dialog({
     const { current } = dialog;
     const opener = document.activeElement;
     current?.showModal();
+    // The browser chose the cross, which comes first.
+    current?.querySelector<HTMLElement>('input, select, textarea')?.focus();
     return () => {
       current?.close();
       // The browser returns the focus only when the dialog is still in the page.

@@ -1,6 +1,14 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useId } from 'preact/hooks';
 
+/** What every field has. */
+interface FieldTexts {
+  readonly label: string;
+  readonly help?: ComponentChildren;
+  /** What is wrong with the value. */
+  readonly problem?: string | undefined;
+}
+
 /** A text field with its label. */
 export function TextField({
   label,
@@ -9,13 +17,9 @@ export function TextField({
   help,
   problem,
   ...input
-}: {
-  readonly label: string;
+}: FieldTexts & {
   readonly value: string;
   readonly onInput: (value: string) => void;
-  readonly help?: ComponentChildren;
-  /** What is wrong with the value. */
-  readonly problem?: string | undefined;
   readonly type?: 'text' | 'password' | 'search' | 'number' | 'url';
   readonly name?: string;
   readonly autocomplete?: string;
@@ -23,53 +27,109 @@ export function TextField({
   readonly required?: boolean;
   readonly spellcheck?: boolean;
 }): VNode {
-  const id = useId();
   return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      <input
-        id={id}
-        autocapitalize="off"
-        spellcheck={false}
-        autocomplete="off"
-        {...input}
-        value={value}
-        aria-invalid={problem !== undefined}
-        aria-describedby={`${id}-help`}
-        onInput={(event) => onInput(event.currentTarget.value)}
-      />
-      <Help id={id} help={help} problem={problem} />
-    </div>
+    <Field label={label} help={help} problem={problem}>
+      {(attributes) => (
+        <input
+          autocapitalize="off"
+          spellcheck={false}
+          autocomplete="off"
+          {...input}
+          {...attributes}
+          value={value}
+          onInput={(event) => onInput(event.currentTarget.value)}
+        />
+      )}
+    </Field>
   );
 }
 
 /** A field for several lines, with its label. */
 export function AreaField({
-  label,
   value,
   onInput,
-  help,
-  problem,
-}: {
-  readonly label: string;
+  ...texts
+}: FieldTexts & {
   readonly value: string;
   readonly onInput: (value: string) => void;
-  readonly help?: ComponentChildren;
-  readonly problem?: string | undefined;
+}): VNode {
+  return (
+    <Field {...texts}>
+      {(attributes) => (
+        <textarea
+          {...attributes}
+          rows={3}
+          spellcheck={false}
+          value={value}
+          onInput={(event) => onInput(event.currentTarget.value)}
+        />
+      )}
+    </Field>
+  );
+}
+
+/** A list to choose from, with its label. */
+export function SelectField({
+  value,
+  options,
+  onChange,
+  ...texts
+}: FieldTexts & {
+  readonly value: string;
+  /** Values with their texts. */
+  readonly options: readonly (readonly [value: string, text: string])[];
+  readonly onChange: (value: string) => void;
+  /** Whether only screen readers get the label. */
+  readonly isCompact?: boolean;
+}): VNode {
+  return (
+    <Field {...texts}>
+      {(attributes) => (
+        <select {...attributes} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+          {options.map(([option, text]) => (
+            <option key={option} value={option}>
+              {text}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
+/** The attributes that connect an element to its label and its help. */
+interface FieldAttributes {
+  readonly id: string;
+  readonly 'aria-invalid'?: boolean;
+  readonly 'aria-describedby'?: string;
+}
+
+/** An element between its label and its help. A compact one shows neither. */
+function Field({
+  label,
+  help,
+  problem,
+  isCompact = false,
+  children,
+}: FieldTexts & {
+  readonly isCompact?: boolean;
+  readonly children: (attributes: FieldAttributes) => VNode;
 }): VNode {
   const id = useId();
+  if (isCompact) {
+    return (
+      <div class="field compact">
+        <label for={id} class="hidden">
+          {label}
+        </label>
+        {children({ id })}
+      </div>
+    );
+  }
   return (
     <div class="field">
       <label for={id}>{label}</label>
-      <textarea
-        id={id}
-        rows={3}
-        spellcheck={false}
-        value={value}
-        aria-invalid={problem !== undefined}
-        aria-describedby={`${id}-help`}
-        onInput={(event) => onInput(event.currentTarget.value)}
-      />
+      {children({ id, 'aria-invalid': problem !== undefined, 'aria-describedby': `${id}-help` })}
       <Help id={id} help={help} problem={problem} />
     </div>
   );
@@ -92,49 +152,6 @@ function Help({
   );
 }
 
-/** A list to choose from, with its label. */
-export function SelectField({
-  label,
-  value,
-  options,
-  onChange,
-  help,
-  problem,
-  isCompact = false,
-}: {
-  readonly label: string;
-  readonly value: string;
-  /** Values with their texts. */
-  readonly options: readonly (readonly [value: string, text: string])[];
-  readonly onChange: (value: string) => void;
-  readonly help?: ComponentChildren;
-  readonly problem?: string | undefined;
-  /** Whether only screen readers get the label. */
-  readonly isCompact?: boolean;
-}): VNode {
-  const id = useId();
-  return (
-    <div class={isCompact ? 'field compact' : 'field'}>
-      <label for={id} class={isCompact ? 'hidden' : ''}>
-        {label}
-      </label>
-      <select
-        id={id}
-        value={value}
-        {...(isCompact ? {} : { 'aria-describedby': `${id}-help`, 'aria-invalid': problem !== undefined })}
-        onChange={(event) => onChange(event.currentTarget.value)}
-      >
-        {options.map(([option, text]) => (
-          <option key={option} value={option}>
-            {text}
-          </option>
-        ))}
-      </select>
-      {isCompact ? undefined : <Help id={id} help={help} problem={problem} />}
-    </div>
-  );
-}
-
 /** A check box with its label. */
 export function CheckField({
   label,
@@ -142,12 +159,9 @@ export function CheckField({
   onChange,
   help,
   problem,
-}: {
-  readonly label: string;
+}: FieldTexts & {
   readonly checked: boolean;
   readonly onChange: (checked: boolean) => void;
-  readonly help?: ComponentChildren;
-  readonly problem?: string | undefined;
 }): VNode {
   const id = useId();
   const isPlain = help === undefined && problem === undefined;

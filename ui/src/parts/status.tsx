@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 
 const message = signal('');
 
-/** Tells a result to everyone: as a short note on the screen, and to screen readers. */
+/** Shows a result as a short note on the screen, and announces it to screen readers. */
 export function announce(text: string): void {
   // An equal text would not be read again.
   message.value = '';

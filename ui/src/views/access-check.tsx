@@ -32,7 +32,7 @@ export function AccessCheck({ query }: { readonly query: URLSearchParams }): VNo
           setQuery({ user: user.trim(), groups: groups.trim(), image: image.trim(), asked: 'true' });
         }}
       >
-        <TextField label="User" value={user} onInput={setUser} help="Empty: someone who did not log in" />
+        <TextField label="User" value={user} onInput={setUser} help="Empty: an anonymous user" />
         <TextField label="Further groups" value={groups} onInput={setGroups} help="Separated by spaces" />
         <TextField label="Image" value={image} onInput={setImage} help="repository/image. Empty: the whole registry" />
         <button type="submit" class="primary">

@@ -16,22 +16,26 @@ import { useAnswer } from '../use-answer.ts';
 import { AccessCheck } from './access-check.tsx';
 import { AccessRules, wordsOf } from './access-rules.tsx';
 import { Account } from './account.tsx';
+import { People } from './people.tsx';
 import { Sessions } from './sessions.tsx';
 
 const tabs = [
   { key: 'accounts', title: 'Accounts', href: '#/access' },
+  { key: 'people', title: 'People', href: '#/access/people' },
   { key: 'rules', title: 'Rules', href: '#/access/rules' },
   { key: 'sessions', title: 'Sessions', href: '#/access/sessions' },
   { key: 'check', title: 'What may X do?', href: '#/access/check' },
 ] as const;
 
-/** Access control: accounts with their tokens, rules, sessions, and what they allow a person. */
+/** Access control: accounts with their tokens, people, rules, sessions, and what they allow a person. */
 export function Access({ rest: [tab = 'accounts', name], query }: ViewProps): VNode {
   if (tab === 'accounts' && name !== undefined) return <Account name={name} />;
   return (
     <Page title="Access">
       <Tabs label="Access control" tabs={tabs} current={tab} />
-      {tab === 'rules' ? (
+      {tab === 'people' ? (
+        <People />
+      ) : tab === 'rules' ? (
         <AccessRules />
       ) : tab === 'sessions' ? (
         <Sessions />
@@ -60,7 +64,7 @@ function Accounts(): VNode {
       <Answered answer={answer} what="The accounts could not be read">
         {({ accounts }) =>
           accounts.length === 0 ? (
-            <Empty>There are no accounts. An account has tokens, with which programs log in.</Empty>
+            <Empty>There are no accounts. Programs log in with the tokens of an account.</Empty>
           ) : (
             <Table caption="Accounts" rows={accounts} columns={columns} keyOf={({ name }) => name} />
           )

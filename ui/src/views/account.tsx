@@ -2,7 +2,7 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { AccountDocument } from '../../../src/protocol/documents/access.js';
 import { get, send } from '../api.ts';
-import { go } from '../location.ts';
+import { go, hrefOf } from '../location.ts';
 import { DialogForm } from '../parts/dialog.tsx';
 import { Facts, Page } from '../parts/page.tsx';
 import { Answered } from '../parts/problem.tsx';
@@ -45,6 +45,15 @@ export function Account({ name }: { readonly name: string }): VNode {
               ['Groups', value.groups.join(', ')],
               ['Description', value.description],
               ['Created', <When key="created" at={value.created_at} />],
+              [
+                'Access',
+                <span key="access">
+                  <a href={hrefOf('/access/check', { user: value.name, groups: value.groups.join(' ') })}>
+                    what it may do
+                  </a>
+                  , as the <a href={hrefOf('/access/rules')}>rules</a> allow it
+                </span>,
+              ],
             ]}
           />
         )}
@@ -79,9 +88,7 @@ function Toggle({ account, onDone }: { readonly account: AccountDocument; readon
           onSubmit={change}
           onClose={() => setAsked(false)}
         >
-          <p>
-            {isDisabled ? 'Its tokens work again.' : 'Its tokens stop working with the next request. None is deleted.'}
-          </p>
+          <p>{isDisabled ? 'Its tokens work again.' : 'Its tokens stop working at once, but are not deleted.'}</p>
         </DialogForm>
       ) : undefined}
     </>

@@ -96,7 +96,7 @@ function OneCache({ repository }: { readonly repository: string }): VNode {
     >
       <Answered answer={cache} what="The cache could not be read">
         {({ status }) =>
-          status === undefined ? <p>This repository stores nothing of its upstream.</p> : <Status status={status} />
+          status === undefined ? <p>This repository stores no content of its upstream.</p> : <Status status={status} />
         }
       </Answered>
       <Section title="Images">

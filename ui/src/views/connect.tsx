@@ -11,6 +11,7 @@ import { Answered } from '../parts/problem.tsx';
 import { Copy } from '../parts/texts.tsx';
 import { session } from '../session.ts';
 import { useAnswer } from '../use-answer.ts';
+import { WayTest } from './way-test.tsx';
 
 /** Lines that connect clients to the registry, ready to copy. */
 export function Connect({ query }: ViewProps): VNode {
@@ -59,6 +60,7 @@ function Guides({
       {shown?.lines.map((lines) => (
         <Block key={lines.title} lines={lines} />
       ))}
+      <WayTest />
       <p>
         Scripts use the management API: <a href={urlOf('openapi.json')}>its description as OpenAPI 3.1</a>.
       </p>
@@ -72,7 +74,7 @@ function Prefixed({ prefix }: { readonly prefix: string }): VNode {
       <Icon name="warning" />
       <div>
         The registry is mounted below <code>{prefix}</code>. Only containerd can be told so. For other clients, a proxy
-        has to pass <code>/v2/</code> on to <code>{prefix}/v2/</code>.
+        must forward <code>/v2/</code> to <code>{prefix}/v2/</code>.
       </div>
     </div>
   );

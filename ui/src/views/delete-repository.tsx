@@ -20,10 +20,13 @@ interface Content {
 /** Deletes a repository after it has shown what goes, and the user has typed the name. */
 export function DeleteRepository({
   name,
+  version,
   onClose,
   onDone,
 }: {
   readonly name: string;
+  /** The version of the repository that the user saw. */
+  readonly version: string | undefined;
   readonly onClose: () => void;
   readonly onDone: () => void;
 }): VNode {
@@ -31,7 +34,7 @@ export function DeleteRepository({
   const path = `repositories/${name}`;
   const preview = useAnswer(() => send<Content>('DELETE', path, undefined, { dry_run: true }), [name]);
   const remove = async (): Promise<void> => {
-    await send('DELETE', path);
+    await send('DELETE', path, undefined, {}, version);
     announce(`Deleted ${name}`);
     onDone();
   };

@@ -67,7 +67,7 @@ function Download({ name, reference }: Pick<ImageProps, 'name' | 'reference'>): 
     <a
       class="button"
       href={urlOf(`repositories/${name.repository}/export`, { image: name.image, reference })}
-      title="A tar archive: an OCI layout that docker load reads too"
+      title="A tar archive: an OCI layout that docker load also reads"
       download
     >
       <Icon name="download" /> Download

@@ -1,17 +1,17 @@
 import type { VNode } from 'preact';
 import type { ImageDocument } from '../../../src/protocol/documents/images.js';
 import type { ViewProps } from '../app.tsx';
-import { getAll, type Listed } from '../api.ts';
-import { compareNaturally, count, createFilter, formatBytes, formatNumber } from '../format.ts';
+import { compareNaturally, count, formatBytes, formatNumber } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { CheckField, FilterField, SelectField } from '../parts/field.tsx';
 import { isolate } from '../parts/isolate.tsx';
 import { lazy } from '../parts/lazy.tsx';
 import { Page } from '../parts/page.tsx';
-import { Answered, Empty } from '../parts/problem.tsx';
+import { LongList } from '../parts/long-list.tsx';
+import { Answered, Empty, Loading } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, When } from '../parts/texts.tsx';
-import { useAnswer } from '../use-answer.ts';
+import { useList } from '../use-list.ts';
 
 /** The list of images, the tags of an image, or one of its manifests, by the path. */
 export function Images({ rest, query }: ViewProps): VNode {
@@ -32,17 +32,21 @@ const Compare = lazy(() => import('./compare.tsx').then((module) => module.Compa
 function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
   const q = query.get('q') ?? '';
   const repository = query.get('repository') ?? '';
+  const unused = Number(query.get('unused') ?? 0);
   const isGrouped = query.get('group') === 'true';
-  const answer = useAnswer(
-    (signal, showPart: (part: Listed<ImageDocument>) => void) =>
-      getAll(
-        'images',
-        (page: { images: ImageDocument[] }) => page.images,
-        { repository: repository === '' ? undefined : repository },
-        { signal, onPage: showPart },
-      ),
-    [repository],
-  );
+  const {
+    answer,
+    shown: named,
+    isLong,
+    isSearching,
+  } = useList({
+    path: 'images',
+    pick: (page: { images: ImageDocument[] }) => page.images,
+    query: { repository: repository === '' ? undefined : repository },
+    q,
+    namesOf: (image: ImageDocument) => [nameOf(image), image.name],
+  });
+  const shown = unused > 0 ? named.filter(isUnused(unused)) : named;
   const names = [...new Set((answer.value?.items ?? []).map((image) => image.repository))].sort(compareNaturally);
   const offered = repository === '' ? names : [repository];
   return (
@@ -56,36 +60,56 @@ function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
           options={[['', 'all repositories'], ...offered.map((name) => [name, name] as const)]}
           onChange={(name) => setQuery({ repository: name })}
         />
+        <SelectField
+          label="Last pull"
+          isCompact
+          value={String(unused)}
+          options={[0, 30, 90, 365].map((days) => [
+            String(days),
+            days === 0 ? 'any last pull' : `not used for ${days} days`,
+          ])}
+          onChange={(days) => setQuery({ unused: days === '0' ? undefined : days })}
+        />
         <CheckField
           label="group by prefix"
           checked={isGrouped}
           onChange={(isChecked) => setQuery({ group: isChecked ? 'true' : undefined })}
         />
         <Answered answer={{ ...answer, problem: undefined }} what="">
-          {({ items }) => <ImageCount items={items.filter(matches(q))} />}
+          {() => <ImageCount items={shown} isPart={isLong && q === ''} isSearching={isSearching} />}
         </Answered>
       </div>
       <Answered answer={answer} what="The images could not be read">
-        {({ items }) => {
-          const shown = items.filter(matches(q));
+        {() => {
           if (isGrouped && shown.length > 0) return <ImageGroups items={shown} />;
-          return <ImageTable items={shown} isFiltered={q !== ''} />;
+          if (isSearching && shown.length === 0) return <Loading />;
+          return (
+            <>
+              {isLong && q === '' ? <LongList what="images" /> : undefined}
+              <ImageTable items={shown} isFiltered={q !== '' || unused > 0} />
+            </>
+          );
         }}
       </Answered>
     </Page>
   );
 }
 
-function matches(q: string): (image: ImageDocument) => boolean {
-  const matchesText = createFilter(q);
-  return ({ repository, name }) => matchesText(`${repository}/${name}`) || matchesText(name);
-}
-
-function ImageCount({ items }: { readonly items: readonly ImageDocument[] }): VNode {
+function ImageCount({
+  items,
+  isPart = false,
+  isSearching = false,
+}: {
+  readonly items: readonly ImageDocument[];
+  readonly isPart?: boolean;
+  readonly isSearching?: boolean;
+}): VNode {
   const bytes = items.reduce((sum, image) => sum + image.size_bytes, 0);
   return (
     <output class="count">
+      {isPart ? 'the first ' : ''}
       {count(items.length, 'image')}, {formatBytes(bytes)}
+      {isSearching ? ', searching…' : ''}
     </output>
   );
 }
@@ -104,6 +128,12 @@ function ImageTable({
       <p>There are no images yet. The first push creates an image.</p>
     </Empty>
   );
+}
+
+/** Neither pulled nor pushed in these days: who pushes now may pull soon. */
+function isUnused(days: number): (image: ImageDocument) => boolean {
+  const since = Date.now() - days * 86_400_000;
+  return ({ pushed_at: pushed, pulled_at: pulled }) => Math.max(timeOf(pushed), timeOf(pulled)) < since;
 }
 
 /** The images by the first part of their names, which often is a team or a project. */

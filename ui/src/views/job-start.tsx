@@ -28,10 +28,15 @@ const kinds: Readonly<Record<string, Kind>> = {
   scrub: { title: 'scrub', help: 'Reads every blob again and compares it with its digest.', hasDryRun: false },
   backup: {
     title: 'backup',
-    help: 'Writes a backup below the folder that the option "backups" names.',
+    help: 'Writes a backup into a subfolder of the folder in the option "backups".',
     hasDryRun: false,
   },
-  sync: { title: 'sync', help: 'Copies images of another registry, as configured.', hasDryRun: true },
+  import: {
+    title: 'import',
+    help: 'Imports the data folder of another registry: one that the option "imports" names, or a folder in it.',
+    hasDryRun: true,
+  },
+  sync: { title: 'sync', help: 'Copies images from another registry, as configured.', hasDryRun: true },
 };
 
 /** A form that starts a job. */
@@ -39,6 +44,7 @@ export function StartJob({ onClose, onDone }: { readonly onClose: () => void; re
   const [kind, setKind] = useState('garbage');
   const [isDryRun, setDryRun] = useState(true);
   const [folder, setFolder] = useState('');
+  const [repository, setRepository] = useState('');
   const [sync, setSync] = useState('');
   const chosen = kinds[kind];
   const start = async (): Promise<void> => {
@@ -46,6 +52,7 @@ export function StartJob({ onClose, onDone }: { readonly onClose: () => void; re
       kind,
       ...(chosen?.hasDryRun === true ? { dry_run: isDryRun } : {}),
       ...(kind === 'backup' && folder !== '' ? { folder } : {}),
+      ...(kind === 'import' ? { folder, repository } : {}),
       ...(kind === 'sync' ? { sync } : {}),
     });
     announce(`Started ${chosen?.title ?? kind}`);
@@ -58,7 +65,7 @@ export function StartJob({ onClose, onDone }: { readonly onClose: () => void; re
       title="Start a job"
       submit={chosen?.hasDryRun === true && isDryRun ? 'Start a dry run' : 'Start'}
       what="The job could not be started"
-      isReady={kind !== 'sync' || sync !== ''}
+      isReady={(kind !== 'sync' || sync !== '') && (kind !== 'import' || (folder !== '' && repository !== ''))}
       onSubmit={start}
       onClose={onClose}
     >
@@ -69,7 +76,10 @@ export function StartJob({ onClose, onDone }: { readonly onClose: () => void; re
         onChange={setKind}
       />
       <p class="faint">{chosen?.help}</p>
-      {kind === 'backup' ? <TextField label="Folder" value={folder} onInput={setFolder} /> : undefined}
+      {kind === 'backup' || kind === 'import' ? (
+        <TextField label="Folder" value={folder} onInput={setFolder} />
+      ) : undefined}
+      {kind === 'import' ? <TextField label="Repository" value={repository} onInput={setRepository} /> : undefined}
       {kind === 'sync' ? <SyncField value={sync} onChange={setSync} /> : undefined}
       {chosen?.hasDryRun === true ? (
         <CheckField label="Dry run: report, but change nothing" checked={isDryRun} onChange={setDryRun} />

@@ -11,7 +11,7 @@ import { announce } from '../parts/status.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { When } from '../parts/texts.tsx';
 import { session } from '../session.ts';
-import { useAnswer, useEvery } from '../use-answer.ts';
+import { useAnswer, useRefresh } from '../use-answer.ts';
 
 const classes: Readonly<Record<JobDocument['state'], string>> = {
   running: '',
@@ -57,7 +57,7 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 /** A job with its whole report, and the plan of a retention job. */
 export function Job({ id }: { readonly id: string }): VNode {
   const answer = useAnswer((signal) => get<JobDocument>(`jobs/${id}`, {}, signal), [id]);
-  useEvery(answer.value?.state === 'running' ? 2 : 30, answer.reload);
+  useRefresh(answer.value?.state === 'running' ? 2 : 30, answer);
   return (
     <Page
       title={`Job ${id}`}
@@ -133,7 +133,7 @@ async function readPlan(id: string, signal: AbortSignal): Promise<PlanDocument |
 }
 
 function PlanTable({ plan }: { readonly plan: PlanDocument | null }): VNode {
-  if (plan === null) return <Empty>The registry does not have this plan any more. Start the job again.</Empty>;
+  if (plan === null) return <Empty>The registry no longer has this plan. Start the job again.</Empty>;
   if (plan.total === 0) return <Empty>The plan deletes nothing.</Empty>;
   const { items, total } = plan;
   return (
@@ -174,7 +174,7 @@ const planColumns: readonly Column<PlannedItemDocument>[] = [
     key: 'waiting',
     title: 'Waits',
     isWide: true,
-    cell: ({ waiting }) => (waiting ? <span class="badge warn">exceeds the share of its policy</span> : ''),
+    cell: ({ waiting }) => (waiting ? <span class="badge warn">exceeds the maximum share of its policy</span> : ''),
   },
 ];
 
@@ -207,7 +207,7 @@ function ConfirmPlan({
       <p>
         This deletes{' '}
         {plan === null ? 'what the policies find now' : count(plan.total, 'tag or manifest', 'tags and manifests')}.
-        Deleted manifests stay in the trash for its time, and the changed policies count as confirmed.
+        Deleted manifests stay in the trash until they expire. This also confirms the changed policies.
       </p>
     </DialogForm>
   );

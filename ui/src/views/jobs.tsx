@@ -13,7 +13,7 @@ import { announce } from '../parts/status.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { When } from '../parts/texts.tsx';
 import { session } from '../session.ts';
-import { useAnswer, useEvery } from '../use-answer.ts';
+import { useAnswer, useRefresh } from '../use-answer.ts';
 import { Job, Report, State } from './job.tsx';
 import { StartJob } from './job-start.tsx';
 
@@ -27,7 +27,7 @@ function JobList(): VNode {
   const [cancelled, setCancelled] = useState<JobDocument | undefined>(undefined);
   const answer = useAnswer((signal) => get<{ readonly jobs: readonly JobDocument[] }>('jobs', { n: 200 }, signal), []);
   const isBusy = answer.value?.jobs.some(({ state }) => state === 'running') === true;
-  useEvery(isBusy ? 2 : 10, answer.reload);
+  useRefresh(isBusy ? 2 : 10, answer);
   const mayChange = session.value?.may.admin === true;
   return (
     <Page
@@ -156,7 +156,7 @@ function CancelJob({
       <p>
         {state === 'waiting'
           ? 'Its plan is not carried out.'
-          : 'It stops at the next safe point. What it has done until then stays.'}
+          : 'It stops at the next safe point. The work that it has done is kept.'}
       </p>
     </DialogForm>
   );

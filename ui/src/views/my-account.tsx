@@ -31,8 +31,10 @@ export function MyAccount(): VNode {
           ['Logged in', logins[via] ?? via],
         ]}
       />
-      {/* The registry cannot check later whether the application or the provider still knows its user. */}
-      {via === 'host' || source === 'oidc' ? undefined : <Tokens account={id} path="session/tokens" />}
+      <Tokens account={id} path="session/tokens" />
+      {via === 'host' || source === 'oidc' ? (
+        <p class="note">Tokens stop working 30 days after your last login here. Log in again to keep them working.</p>
+      ) : undefined}
       <Section title="Sessions">
         <Sessions user={id} />
       </Section>

@@ -5,7 +5,7 @@ import type {
   StatusDocument,
 } from '../../../src/protocol/documents/status.js';
 import { get } from '../api.ts';
-import { compareNaturally, formatBytes, formatNumber, formatShare } from '../format.ts';
+import { compareNaturally, count, formatBytes, formatNumber, formatShare } from '../format.ts';
 import { hrefOf } from '../location.ts';
 import { Icon } from '../parts/icon.tsx';
 import { isolate } from '../parts/isolate.tsx';
@@ -14,7 +14,7 @@ import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, CopyLine, When } from '../parts/texts.tsx';
 import { session } from '../session.ts';
-import { useAnswer, useEvery } from '../use-answer.ts';
+import { useAnswer, useRefresh } from '../use-answer.ts';
 import { CollectNow } from './collect-now.tsx';
 import { Usage } from './usage.tsx';
 
@@ -23,7 +23,7 @@ const refreshSeconds = 30;
 /** The state of the registry at a glance: what it stores, what is wrong, and its repositories. */
 export function Overview(): VNode {
   const answer = useAnswer((signal) => get<StatusDocument>('status', {}, signal), []);
-  useEvery(refreshSeconds, answer.reload);
+  useRefresh(refreshSeconds, answer);
   return (
     <Page
       title="Overview"
@@ -81,7 +81,7 @@ function Figures({ status }: { readonly status: StatusDocument }): VNode {
       <Figure title="Stored" value={formatBytes(stored)}>
         {disk == null
           ? undefined
-          : `on a disk with ${formatBytes(disk.free_bytes)} free of ${formatBytes(disk.total_bytes)}`}
+          : `on a disk with ${formatBytes(disk.free_bytes)} free of ${formatBytes(disk.total_bytes)}${fullText(disk.full_in_days)}`}
       </Figure>
       <Figure title="Reclaimable" value={reclaimable === null ? '…' : formatBytes(reclaimable.bytes)}>
         {reclaimable === null ? 'not counted yet' : 'by garbage collection'}
@@ -99,6 +99,11 @@ function Figures({ status }: { readonly status: StatusDocument }): VNode {
       )}
     </div>
   );
+}
+
+function fullText(days: number | null): string {
+  if (days === null) return '';
+  return days === 0 ? ', full within a day' : `, full in about ${count(days, 'day')}`;
 }
 
 function Figure({

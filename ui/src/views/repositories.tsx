@@ -15,10 +15,13 @@ import { useAnswer } from '../use-answer.ts';
 const RepositoryForm = lazy(() => import('./repository-form.tsx').then((module) => module.RepositoryForm));
 const OneRepository = lazy(() => import('./repository.tsx').then((module) => module.OneRepository));
 
+const Trash = lazy(() => import('./trash.tsx').then((module) => module.Trash));
+
 const types = ['local', 'remote', 'virtual'] as const;
 
-/** The list of repositories, or one of them. */
-export function Repositories({ rest: [name], query }: ViewProps): VNode {
+/** The list of repositories, one of them, or its trash. */
+export function Repositories({ rest: [name, part], query }: ViewProps): VNode {
+  if (name !== undefined && part === 'trash') return <Trash repository={name} query={query} />;
   return name === undefined ? <RepositoryList query={query} /> : <OneRepository name={name} query={query} />;
 }
 
@@ -35,7 +38,7 @@ function RepositoryList({ query }: Pick<ViewProps, 'query'>): VNode {
         {({ repositories: items }) =>
           items.length === 0 ? (
             <Empty>
-              <p>There are no repositories that you may use.</p>
+              <p>You do not have access to any repository.</p>
             </Empty>
           ) : (
             <Table caption="Repositories" rows={items} columns={columns} keyOf={({ name }) => name} />

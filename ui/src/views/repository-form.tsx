@@ -14,6 +14,8 @@ interface FormProps {
   readonly type: RepositoryDocument['repo_type'];
   /** The repository to change. Absent: a new one. */
   readonly repository?: RepositoryDocument | undefined;
+  /** The version of the repository that the form shows. */
+  readonly version?: string | undefined;
   readonly onClose: () => void;
   readonly onDone: (name: string) => void;
 }
@@ -44,6 +46,7 @@ export function RepositoryForm(props: FormProps): VNode {
 function Form({
   type,
   repository,
+  version,
   onClose,
   onDone,
   title,
@@ -52,6 +55,8 @@ function Form({
 }: FormProps & { readonly title: string; readonly fields: readonly Field[]; readonly about: Schema }): VNode {
   const [name, setName] = useState(repository?.name ?? '');
   const [values, setValues] = useState(() => valuesFor(fields, repository));
+  // Of the values in the fields, even if the page reads the repository again.
+  const [seen] = useState(version);
   const [credentials, setCredentials] = useState<Credentials>(keptCredentials);
   const [problems, setProblems] = useState<Readonly<Record<string, string>>>({});
   const save = async (): Promise<void> => {
@@ -65,7 +70,7 @@ function Form({
     await (
       repository === undefined
         ? send('POST', 'repositories', settings)
-        : send('PUT', `repositories/${repository.name}`, settings)
+        : send('PUT', `repositories/${repository.name}`, settings, {}, seen)
     ).catch((error: unknown) => {
       const found = problemsOf(error);
       setProblems(found);
@@ -139,8 +144,11 @@ function problemsOf(error: unknown): Readonly<Record<string, string>> {
   return isTaken ? { name: error.message } : problemsByField(error.detail);
 }
 
+const changedMeanwhile = 'someone else changed them meanwhile. Copy what you typed, close this form and open it again';
+
 /** The message of the registry leads to its detail, which the fields show. */
 function withFields(error: unknown, found: Readonly<Record<string, string>>): unknown {
+  if (error instanceof ApiError && error.status === 412) return new ApiError(412, error.code, changedMeanwhile);
   const isShown = error instanceof ApiError && error.code === 'OPTIONS_INVALID' && Object.keys(found).length > 0;
   if (!isShown) return error;
   return new ApiError(error.status, error.code, 'see the marked fields', error.detail, error.requestId);

@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import type { RepositoryDocument } from '../../../src/protocol/documents/repositories.js';
-import { get } from '../api.ts';
+import { getVersioned } from '../api.ts';
 import { hrefOf, go, setQuery } from '../location.ts';
 import { Icon } from '../parts/icon.tsx';
 import { Facts, Page, Section } from '../parts/page.tsx';
@@ -10,12 +10,13 @@ import { When } from '../parts/texts.tsx';
 import { titleOf } from '../repository-fields.ts';
 import { useAnswer } from '../use-answer.ts';
 import { DeleteRepository } from './delete-repository.tsx';
+import { Protection } from './protection.tsx';
 import { RepositoryForm } from './repository-form.tsx';
 
 /** A repository: its settings, what limits and protects its content, and buttons to change or delete it. */
 export function OneRepository({ name, query }: { readonly name: string; readonly query: URLSearchParams }): VNode {
-  const answer = useAnswer((signal) => get<RepositoryDocument>(`repositories/${name}`, {}, signal), [name]);
-  const { value: repository } = answer;
+  const answer = useAnswer((signal) => getVersioned<RepositoryDocument>(`repositories/${name}`, signal), [name]);
+  const { document: repository, version } = answer.value ?? {};
   return (
     <Page
       title={`Repository ${name}`}
@@ -27,13 +28,17 @@ export function OneRepository({ name, query }: { readonly name: string; readonly
       actions={repository?.origin === 'managed' ? <Actions /> : undefined}
     >
       <Answered answer={answer} what="The repository could not be read">
-        {(document) => <Details repository={document} />}
+        {({ document }) => <Details repository={document} />}
       </Answered>
       {repository !== undefined && query.has('edit') ? (
         <RepositoryForm
           type={repository.repo_type}
           repository={repository}
-          onClose={() => setQuery({ edit: undefined })}
+          version={version}
+          onClose={() => {
+            setQuery({ edit: undefined });
+            answer.reload();
+          }}
           onDone={() => {
             setQuery({ edit: undefined });
             answer.reload();
@@ -43,6 +48,7 @@ export function OneRepository({ name, query }: { readonly name: string; readonly
       {query.has('delete') ? (
         <DeleteRepository
           name={name}
+          version={version}
           onClose={() => setQuery({ delete: undefined })}
           onDone={() => go('/repositories')}
         />
@@ -65,7 +71,7 @@ function Actions(): VNode {
 }
 
 function Details({ repository }: { readonly repository: RepositoryDocument }): VNode {
-  const { name, repo_type: type, description, origin, cache, members, push_to: pushTo } = repository;
+  const { name, repo_type: type, description, origin, cache, members, push_to: pushTo, protection } = repository;
   return (
     <>
       {description === undefined || description === '' ? undefined : <p>{description}</p>}
@@ -97,6 +103,14 @@ function Details({ repository }: { readonly repository: RepositoryDocument }): V
         ]}
       />
       {members === undefined ? undefined : <Members members={members} pushTo={pushTo} />}
+      {protection === undefined ? undefined : (
+        <Protection
+          name={name}
+          protection={protection}
+          trashSeconds={repository['trash_seconds']}
+          onChange={origin === 'managed' && type === 'local' ? () => setQuery({ edit: 'true' }) : undefined}
+        />
+      )}
       {origin === undefined ? undefined : <Settings repository={repository} />}
     </>
   );
@@ -141,7 +155,9 @@ function columnsOf(pushTo: string | undefined): readonly Column<Member>[] {
 
 /** Fields that are shown elsewhere, or are not settings. */
 const others = new Set(
-  'name package_type repo_type description origin created_at updated_at status members push_to upstream'.split(' '),
+  'name package_type repo_type description origin created_at updated_at status members push_to upstream protection max_bytes immutable_tags mutable_tags trash_seconds'.split(
+    ' ',
+  ),
 );
 
 function Settings({ repository }: { readonly repository: RepositoryDocument }): VNode {

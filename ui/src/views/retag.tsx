@@ -46,9 +46,9 @@ export function Retag({
         required
         help={
           expected === null
-            ? 'A new tag, or one that is to move here.'
+            ? 'A new tag, or an existing one to move here.'
             : isSame
-              ? 'The tag names this manifest already.'
+              ? 'The tag already names this manifest.'
               : `The tag names ${expected.slice(7, 19)} now and will move.`
         }
       />

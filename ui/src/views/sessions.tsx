@@ -33,7 +33,7 @@ export function Sessions({ user }: { readonly user?: string }): VNode {
       <Answered answer={answer} what="The sessions could not be read">
         {({ sessions }) =>
           sessions.length === 0 ? (
-            <Empty>Nobody is logged in to the web UI with a password or a token.</Empty>
+            <Empty>No one is logged in to the web UI with a password or a token.</Empty>
           ) : (
             <Table
               caption="Sessions"
@@ -128,8 +128,8 @@ function EndSession({
     >
       <p>
         {isAll
-          ? 'All of your sessions end, also this one. Tokens and docker logins stay.'
-          : 'The browser has to log in again. Tokens and docker logins stay.'}
+          ? 'This ends all of your sessions, including this one. Tokens and docker logins stay valid.'
+          : 'The browser has to log in again. Tokens and docker logins stay valid.'}
       </p>
     </DialogForm>
   );

@@ -1,17 +1,20 @@
 import type { VNode } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { ImageSummaryDocument, TagDocument } from '../../../src/protocol/documents/images.js';
-import { get, getAll, imagePath, urlOf, type Listed } from '../api.ts';
-import { count, createFilter, formatBytes, formatNumber } from '../format.ts';
+import { get, imagePath, urlOf } from '../api.ts';
+import { count, formatBytes, formatNumber } from '../format.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { CheckField, FilterField } from '../parts/field.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Page } from '../parts/page.tsx';
-import { Answered, Empty } from '../parts/problem.tsx';
+import { LongList } from '../parts/long-list.tsx';
+import { Answered, Empty, Loading } from '../parts/problem.tsx';
 import { PullCommand } from '../parts/pull-command.tsx';
 import { Table } from '../parts/table.tsx';
+import { session } from '../session.ts';
 import { useAnswer, type Answer } from '../use-answer.ts';
+import { useList, type FilteredList } from '../use-list.ts';
 import { DeleteTags, type Targets } from './delete-tags.tsx';
 import { Retag } from './retag.tsx';
 import { tagColumns, tagKey } from './tag-columns.tsx';
@@ -21,30 +24,41 @@ export function Tags({ name, query }: { readonly name: ImageName; readonly query
   const untagged = query.get('untagged') === 'true';
   const q = query.get('q') ?? '';
   const path = imagePath(name.repository, name.image);
-  const tags = useAnswer(
-    (signal, onPage: (part: Listed<TagDocument>) => void) =>
-      getAll(
-        `${path}/tags`,
-        (page: { tags?: TagDocument[]; manifests?: TagDocument[] }) => page.tags ?? page.manifests ?? [],
-        untagged ? { untagged } : {},
-        { signal, onPage },
-      ),
-    [path, untagged],
-  );
+  const list = useList({
+    path: `${path}/tags`,
+    pick: (page: { tags?: TagDocument[]; manifests?: TagDocument[] }) => page.tags ?? page.manifests ?? [],
+    query: untagged ? { untagged } : {},
+    q,
+    namesOf: (item: TagDocument) => [tagKey(item)],
+  });
+  const { answer: tags } = list;
   const summary = useAnswer((signal) => get<ImageSummaryDocument>(`${path}/summary`, {}, signal), [path]);
   const reload = (): void => {
     tags.reload();
     summary.reload();
   };
+  // Caches and virtual repositories have no trash.
+  const isLocal = tags.value?.items.every((tag) => tag.checked_at === undefined && tag.member === undefined) !== false;
+  const mayRestore = isLocal && session.value?.may.admin === true;
   return (
-    <Page title={`${name.repository}/${name.image}`} heading={<Crumbs name={name} />}>
-      <Summary summary={summary} />
-      <PullCommand name={name} reference={newestTag(tags.value?.items) ?? 'latest'} />
-      <Answered answer={tags} what="The tags could not be read">
-        {({ items, isComplete }) => (
-          <TagList key={path + String(untagged)} {...{ name, q, untagged, items, isComplete }} onChanged={reload} />
-        )}
-      </Answered>
+    <Page
+      title={`${name.repository}/${name.image}`}
+      heading={<Crumbs name={name} />}
+      actions={mayRestore ? <TrashLink name={name} /> : undefined}
+    >
+      {tags.problem?.code === 'NAME_UNKNOWN' ? (
+        <Empty>The image was not found. It may have been deleted.</Empty>
+      ) : (
+        <>
+          <Summary summary={summary} />
+          <PullCommand name={name} reference={newestTag(tags.value?.items) ?? 'latest'} />
+          <Answered answer={tags} what="The tags could not be read">
+            {({ items }) => (
+              <TagList key={path + String(untagged)} {...{ name, q, untagged, items, list }} onChanged={reload} />
+            )}
+          </Answered>
+        </>
+      )}
     </Page>
   );
 }
@@ -58,6 +72,14 @@ export function Crumbs({ name, isLinked = false }: { readonly name: ImageName; r
       <span class="faint"> / </span>
       {isLinked ? <a href={imageHref(name)}>{image}</a> : image}
     </span>
+  );
+}
+
+function TrashLink({ name: { repository, image } }: { readonly name: ImageName }): VNode {
+  return (
+    <a class="button" href={hrefOf(`/repositories/${repository}/trash`, { q: image })}>
+      <Icon name="undo" /> Trash
+    </a>
   );
 }
 
@@ -89,17 +111,16 @@ interface ListProps {
   readonly q: string;
   readonly untagged: boolean;
   readonly items: readonly TagDocument[];
-  readonly isComplete: boolean;
+  readonly list: FilteredList<TagDocument>;
   readonly onChanged: () => void;
 }
 
 type Opened = { readonly delete: Targets } | { readonly retag: string };
 
-function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps): VNode {
+function TagList({ name, q, untagged, items, list, onChanged }: ListProps): VNode {
   const [keys, setKeys] = useState<ReadonlySet<string>>(new Set());
   const [opened, setOpened] = useState<Opened | undefined>(undefined);
-  const matches = createFilter(q);
-  const shown = items.filter((item) => matches(tagKey(item)));
+  const { shown, isLong, isSearching } = list;
   const chosen = shown
     .filter((item) => keys.has(tagKey(item)))
     .sort(byPush)
@@ -115,7 +136,7 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
     <>
       <div class="tools">
         <FilterField
-          label={untagged ? 'Filter digests' : 'Filter tags, as 1.* or rc'}
+          label={untagged ? 'Filter digests' : 'Filter tags, such as 1.* or rc'}
           value={q}
           onInput={(text) => setQuery({ q: text })}
         />
@@ -126,12 +147,16 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
         />
         <Actions name={name} chosen={chosen} isUntagged={untagged} onOpen={setOpened} />
         <output class="count">
+          {isLong && q === '' ? 'the first ' : ''}
           {chosen.length > 0 ? `${formatNumber(chosen.length)} of ` : ''}
           {count(shown.length, untagged ? 'manifest' : 'tag')}
-          {isComplete ? '' : ' so far'}
+          {isSearching ? ', searching…' : list.answer.value?.isComplete === false && !isLong ? ' so far' : ''}
         </output>
       </div>
-      {shown.length === 0 ? (
+      {isLong && q === '' ? <LongList what={untagged ? 'manifests' : 'tags'} /> : undefined}
+      {shown.length === 0 && isSearching ? (
+        <Loading />
+      ) : shown.length === 0 ? (
         <Empty>{emptyText(items.length > 0, untagged)}</Empty>
       ) : (
         <Table
@@ -170,7 +195,7 @@ function byPush(one: TagDocument, other: TagDocument): number {
 
 function emptyText(isFiltered: boolean, untagged: boolean): string {
   if (isFiltered) return 'Nothing matches the filter.';
-  return untagged ? 'Every manifest has a tag, or is part of one that has.' : 'The image has no tags.';
+  return untagged ? 'Every manifest has a tag, or is part of a manifest that has one.' : 'The image has no tags.';
 }
 
 function digestsOf(items: readonly TagDocument[]): ReadonlyMap<string, string> {
@@ -194,7 +219,8 @@ function Actions({
   readonly onOpen: (opened: Opened) => void;
 }): VNode | null {
   const [first = '', second = ''] = chosen;
-  if (chosen.length === 0) return null;
+  if (chosen.length === 0)
+    return <span class="faint">Select {isUntagged ? 'manifests' : 'tags'} to delete, compare or download them.</span>;
   const deleted = chosen.slice(0, maxDeleted);
   const targets = isUntagged ? { tags: [], digests: deleted } : { tags: deleted, digests: [] };
   const reference = chosen.slice(0, maxExported);

@@ -35,7 +35,7 @@ export function Tokens({ account, path }: { readonly account: string; readonly p
       <Answered answer={tokens} what="The tokens could not be read">
         {({ tokens: items }) =>
           items.length === 0 ? (
-            <Empty>There are no tokens. A token is the password with which a program logs in.</Empty>
+            <Empty>There are no tokens. A program uses a token as its password.</Empty>
           ) : (
             <Table caption="Tokens" rows={items} columns={columnsOf(ask)} keyOf={({ id }) => id} />
           )
@@ -100,7 +100,7 @@ function RevokeToken({
       onSubmit={revoke}
       onClose={onClose}
     >
-      <p>Programs that use the token are refused with their next request.</p>
+      <p>The next request of any program that uses the token is refused.</p>
     </DialogForm>
   );
 }

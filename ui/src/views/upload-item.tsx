@@ -32,7 +32,7 @@ export function UploadItem({ file, url }: { readonly file: File; readonly url: s
       <span>
         {sent < total || total === 0
           ? `${formatBytes(sent)} of ${formatBytes(total)}${rate > 0 ? `, ${formatBytes(rate)}/s` : ''}`
-          : 'Sent. The registry checks the archive.'}
+          : 'Sent. The registry is checking the archive.'}
       </span>
       <button type="button" onClick={cancel} aria-label={`Cancel ${file.name}`}>
         Cancel
@@ -53,9 +53,9 @@ function useUpload(file: File, url: string, round: number): State & { readonly c
     const show = (next: State): void => void (isShown && setState(next));
     const end = (rest: Pick<State, 'report' | 'problem'>): void =>
       show({ sent: file.size, total: file.size, rate: 0, ...rest });
-    upload<ImportDocument>(url, file, controller.signal, ({ sent, total }) =>
-      show({ sent, total, rate: sent / Math.max((performance.now() - began) / 1000, 0.001) }),
-    ).then(
+    const onProgress = ({ sent, total }: UploadProgress): void =>
+      show({ sent, total, rate: sent / Math.max((performance.now() - began) / 1000, 0.001) });
+    upload<ImportDocument>(url, file, 'application/x-tar', { signal: controller.signal, onProgress }).then(
       (report) => {
         announce(`Imported ${file.name}`);
         end({ report });

@@ -68,7 +68,7 @@ function Figures({ document }: { readonly document: StatisticsDocument }): VNode
   return (
     <>
       <StackedChart label="Size of the images of each repository over time" {...{ times, series, formatTime }} />
-      <p class="faint">The images of each repository. A layer counts once in each image that has it.</p>
+      <p class="faint">The images of each repository. A layer is counted once in each image that has it.</p>
       <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Sizes as a table</summary>
         {isOpen ? <FigureTable times={times} series={series} formatTime={formatTime} /> : undefined}

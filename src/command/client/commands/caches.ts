@@ -68,8 +68,8 @@ function addProbe(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'probe <repository>',
-      description: 'Find out whether the upstream of a repository answers; an answer closes the circuit breaker',
-      summary: 'Find out whether the upstream of a repository answers',
+      description: 'Check whether the upstream of a repository answers; an answer closes the circuit breaker',
+      summary: 'Check whether the upstream of a repository answers',
       examples: ['artifactapi probe hub'],
     },
     async ({ client, output }, repository) =>

@@ -21,7 +21,7 @@ interface OverrideFlag {
   readonly override?: true;
 }
 
-const overrideFlag = ['--override', 'ignore that tags are immutable; only for administrators'] as const;
+const overrideFlag = ['--override', 'change immutable tags too; only for administrators'] as const;
 
 interface Refusal {
   readonly tag?: string;

@@ -47,7 +47,7 @@ export function addEventCommand(program: Command, io: CommandIo): void {
           .option('--type <type>', 'only events of this type; may be repeated', collect)
           .option('--by <user>', 'only changes of this user')
           .option('--count <number>', 'how many events to show; 0 shows all', '50')
-          .option('--follow', 'show events as they happen, until it is interrupted');
+          .option('--follow', 'keep showing events as they happen, until interrupted');
       },
     },
     async ({ client, output, flags }: Run<EventFlags>, name) => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { usageError, type CommandIo } from '../../command-io.js';
 import type { ApiClient, Document } from '../api-client.js';
-import { addClientCommand } from '../client-command.js';
+import { addClientCommand, type Run } from '../client-command.js';
 import type { Column } from '../format.js';
 import { parseImageName } from '../image-name.js';
 
@@ -19,6 +19,13 @@ const tagColumns: readonly Column[] = [
   ['type', ({ media_type: type }) => shortType(type)],
   ['size', 'size_bytes', 'bytes'],
   ['updated', 'updated_at', 'time'],
+];
+
+const untaggedColumns: readonly Column[] = [
+  ['digest', 'digest', 'digest'],
+  ['type', ({ media_type: type }) => shortType(type)],
+  ['size', 'size_bytes', 'bytes'],
+  ['pushed', 'pushed_at', 'time'],
 ];
 
 const summaryColumns: readonly Column[] = [
@@ -81,12 +88,23 @@ export function addImageCommands(program: Command, io: CommandIo): void {
       usage: 'tags <image>',
       description: 'List the tags of an image, which is written as <repository>/<image>',
       summary: 'List the tags of an image',
-      examples: ['artifactapi tags local/team/app', 'artifactapi tags local/team/app --json | jq -r .digest'],
+      examples: [
+        'artifactapi tags local/team/app',
+        'artifactapi tags local/team/app --json | jq -r .digest',
+        'artifactapi tags local/team/app --untagged',
+      ],
+      flags: (command) =>
+        void command.option('--untagged', 'list the manifests that no tag, no index and no subject keeps'),
     },
-    ({ client, output }, name) => {
+    ({ client, output, flags }: Run<{ readonly untagged?: true }>, name) => {
       const { repository, image, reference } = parseImageName(name);
       if (reference !== undefined) throw usageError(`"${name}" names a tag: tags lists all tags of an image`);
-      const tags = client.list('image.tags', 'tags', { params: { repository, image } });
+      const params = { repository, image };
+      if (flags.untagged === true) {
+        const manifests = client.list('image.tags', 'manifests', { params, query: { untagged: true } });
+        return output.list(manifests, untaggedColumns, 'no untagged manifests');
+      }
+      const tags = client.list('image.tags', 'tags', { params });
       return output.list(tags, tagColumns, 'no tags');
     },
   );
@@ -99,7 +117,7 @@ function addDetailCommands(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'summary <image>',
-      description: 'Show the figures of an image, and how much only it needs',
+      description: 'Show the figures of an image, and the bytes that no other image has',
       summary: 'Show the figures of an image',
       examples: ['artifactapi summary local/team/app'],
     },
@@ -133,8 +151,8 @@ function addDetailCommands(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'history <image>',
-      description: 'List what a tag named before, and who moved it; write the image with the tag',
-      summary: 'List what a tag named before',
+      description: 'List the previous digests of a tag, and who moved it; write the image with the tag',
+      summary: 'List the previous digests of a tag',
       examples: ['artifactapi history local/team/app:latest'],
     },
     ({ client, output }, name) => {

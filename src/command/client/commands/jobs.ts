@@ -25,7 +25,7 @@ const jobColumns: readonly Column[] = [
 
 /** Adds `jobs` with its commands. */
 export function addJobCommands(program: Command, io: CommandIo): void {
-  const group = addCommandGroup(program, 'jobs', 'List, start, watch and cancel long work');
+  const group = addCommandGroup(program, 'jobs', 'List, start, watch and cancel jobs');
   addClientCommand(
     group,
     io,
@@ -91,7 +91,7 @@ function addStartingCommands(group: Command, io: CommandIo): void {
       flags: (command) => {
         command
           .option('--dry-run', 'change nothing, and report what would change')
-          .option('--set <name=value>', 'parameter of the kind, in snake case; may be repeated', collect);
+          .option('--set <name=value>', 'parameter of the job, in snake case; may be repeated', collect);
         addWaitFlag(command);
       },
     },
@@ -123,7 +123,10 @@ function addStartingCommands(group: Command, io: CommandIo): void {
 }
 
 function addWaitFlag(command: Command): void {
-  command.option('--wait', 'wait until the job has ended; exits with 1 if it failed, with 3 if it is done in part');
+  command.option(
+    '--wait',
+    'wait until the job has ended; exit with 1 if it failed, or with 3 if it was only partly done',
+  );
 }
 
 async function afterStart(run: Run, job: Document, isAwaited: boolean): Promise<void> {
@@ -133,22 +136,23 @@ async function afterStart(run: Run, job: Document, isAwaited: boolean): Promise<
 
 /**
  * Starts a job, shows its progress until it ends, and prints it.
- * @throws CommandError with exit code 1 if it failed, and 3 if it is done in part.
+ * @param print prints the job. Default: its fields and those of its report.
+ * @throws CommandError with exit code 1 if it failed, and 3 if it was only partly done.
  */
-export async function startAndWait(run: Run, document: object): Promise<void> {
+export async function startAndWait(run: Run, document: object, print?: (job: Document) => void): Promise<void> {
   const { id } = await run.client.request('job.start', { document });
-  await finish(run, String(id));
+  await finish(run, String(id), print);
 }
 
-async function finish(run: Run, id: string): Promise<void> {
+async function finish(run: Run, id: string, print = (job: Document): void => printJob(run, job)): Promise<void> {
   const job = await waitForJob(run.client, id, run.io);
-  printJob(run, job);
+  print(job);
   const failure = failureOf(job);
   if (failure !== undefined) throw failure;
 }
 
 /** Shows a job with the fields of its report, which depend on its kind. */
-function printJob({ output }: Run, job: Document): void {
+export function printJob({ output }: Run, job: Document): void {
   const { report } = job as { readonly report?: Document };
   const reported = Object.keys(report ?? {}).map((field): Column => {
     const kind = field.endsWith('_at') ? 'time' : /(?:^|_)bytes(?:_|$)/.test(field) ? 'bytes' : 'text';

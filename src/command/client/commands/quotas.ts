@@ -56,7 +56,7 @@ export function addQuotaCommands(program: Command, io: CommandIo): void {
     async ({ client, output }, names) => {
       const quotas = await readQuotas(client);
       const others = quotas.filter((quota) => !isFor(quota, names));
-      if (others.length === quotas.length) throw new CommandError(`no managed quota is for "${names}"`);
+      if (others.length === quotas.length) throw new CommandError(`no managed quota for "${names}"`);
       await client.request('quota.replace', { document: { quotas: others } });
       output.done(`deleted the quota of ${names}`);
     },

@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander';
+import { formatBytes } from '../../archives/progress.js';
 import { usageError, type CommandIo } from '../../command-io.js';
+import type { ProtectionDocument } from '../../../protocol/documents/repositories.js';
 import type { Document } from '../api-client.js';
 import {
   addClientCommand,
@@ -131,9 +133,11 @@ function addChangingCommands(group: Command, io: CommandIo): void {
     async ({ client, output, flags }: Run<SettingFlags>, repository) => {
       const params = { repository };
       const settings = await readSettings(flags, io);
-      const before = flags.file === undefined ? await client.request('repository.get', { params }) : {};
-      const document = { package_type: 'docker', ...before, ...settings };
-      const updated = await client.request('repository.replace', { params, document });
+      const before = flags.file === undefined ? await client.read('repository.get', { params }) : undefined;
+      const document = { package_type: 'docker', ...before?.document, ...settings };
+      // Otherwise someone else's change in between would be lost.
+      const headers = before?.version === undefined ? {} : { 'If-Match': before.version };
+      const updated = await client.request('repository.replace', { params, document, headers });
       output.done(`updated repository ${repository}`, updated);
     },
   );
@@ -170,7 +174,7 @@ function addDeleteCommand(group: Command, io: CommandIo): void {
 function addSettingFlags(command: Command): void {
   command
     .option('--upstream <url>', 'URL of the registry that a remote repository caches')
-    .option('--member <repository>', 'member of a virtual repository; repeat it in the order of the search', collect)
+    .option('--member <repository>', 'member of a virtual repository; repeat in search order', collect)
     .option('--push-to <repository>', 'member that receives pushes to a virtual repository')
     .option('--description <text>', 'description')
     .option('--set <name=value>', 'any setting of the API, in snake case; may be repeated', collect)
@@ -184,9 +188,24 @@ async function readSettings(flags: SettingFlags, io: CommandIo): Promise<Documen
   return { ...document, ...named, ...Object.fromEntries(set.map(parseSetting)) };
 }
 
+/** The quotas and policies that concern the repository. Its immutable tags are among its settings. */
+function protectionColumns({ quotas, retention }: ProtectionDocument): readonly Column[] {
+  const used = quotas.map(({ name, used_bytes, max_bytes }) => {
+    return `${name}: ${formatBytes(used_bytes)} of ${formatBytes(max_bytes)}`;
+  });
+  return [
+    ['quotas', () => used, 'list'],
+    ['retention', () => retention.map(({ names }) => names.join(' ')), 'list'],
+  ];
+}
+
 function columnsOf(repository: Document): readonly Column[] {
-  const { status, ...settings } = repository as Document & { readonly status?: Document };
+  const { status, protection, ...settings } = repository as Document & {
+    readonly status?: Document;
+    readonly protection?: ProtectionDocument;
+  };
   const own = Object.keys(settings).filter((field) => !firstFields.has(field));
   const shown = Object.keys(status ?? {}).map((field): Column => [`status ${field}`, () => status?.[field]]);
-  return [...firstColumns, ...own.map((field): Column => [field, field]), ...shown];
+  const limits = protection === undefined ? [] : protectionColumns(protection);
+  return [...firstColumns, ...own.map((field): Column => [field, field]), ...limits, ...shown];
 }

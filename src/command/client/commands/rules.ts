@@ -54,7 +54,7 @@ export function addRuleCommands(program: Command, io: CommandIo): void {
       examples: ['artifactapi rules'],
       isDefault: true,
     },
-    ({ client, output }) => output.list(client.list('rule.list', 'rules'), ruleColumns, 'no rules: nobody has access'),
+    ({ client, output }) => output.list(client.list('rule.list', 'rules'), ruleColumns, 'no rules: no one has access'),
   );
   addClientCommand(
     group,
@@ -121,8 +121,8 @@ function addRuleFlags(command: Command): void {
       'images: a pattern of <repository>/<image>; may be repeated (default: everything)',
       collect,
     )
-    .option('--for-user <user>', 'user whom the rule allows something; may be repeated', collect)
-    .option('--for-group <group>', 'group whom the rule allows something; may be repeated', collect)
+    .option('--for-user <user>', 'user that the rule applies to; may be repeated', collect)
+    .option('--for-group <group>', 'group that the rule applies to; may be repeated', collect)
     .option('--for-authenticated', 'everyone who is logged in')
     .option('--for-everyone', 'everyone, logged in or not')
     .option('--allow <permissions>', `what the rule allows, separated by commas: ${permissions.join(',')}`)
@@ -159,7 +159,7 @@ function addCan(program: Command, io: CommandIo): void {
         'artifactapi can root admin',
       ],
       flags: (command) =>
-        void command.option('--group <group>', 'a group that the registry does not know of; may be repeated', collect),
+        void command.option('--group <group>', 'group that the registry does not know about; may be repeated', collect),
     },
     async ({ client, output, flags }: Run<{ readonly group?: readonly string[] }>, user, ...rest) => {
       const { permission, image } = splitQuestion(rest);

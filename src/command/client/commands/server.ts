@@ -20,6 +20,7 @@ const statusColumns: readonly Column[] = [
   ['reclaimable', ({ reclaimable }) => (reclaimable as Document | null)?.['bytes'], 'bytes'],
   ['in the trash', 'trash_bytes', 'bytes'],
   ['free on the disk', ({ disk }) => (disk as Document | null | undefined)?.['free_bytes'], 'bytes'],
+  ['full in days', ({ disk }) => (disk as Document | null | undefined)?.['full_in_days'], 'count'],
   ['size of the disk', ({ disk }) => (disk as Document | null | undefined)?.['total_bytes'], 'bytes'],
 ];
 
@@ -49,7 +50,7 @@ export function addServerCommands(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'status',
-      description: 'Show how much is stored where, and what needs a person: problems with advice',
+      description: 'Show how much is stored where, and problems with advice',
       summary: 'Show how much is stored, and problems',
       examples: ['artifactapi status', "artifactapi status --json | jq -r '.problems[].what'"],
     },

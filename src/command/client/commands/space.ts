@@ -65,7 +65,7 @@ export function addSpaceCommands(program: Command, io: CommandIo): void {
         'artifactapi gc --data /var/lib/artifactapi',
       ],
       flags: (command) => {
-        command.option('--grace <duration>', 'shorten the grace period of what deletes left, such as 1h');
+        command.option('--grace <duration>', 'shorten the grace period of deleted content, such as 1h');
         addConsentFlags(command);
       },
     },

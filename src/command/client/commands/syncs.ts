@@ -97,7 +97,7 @@ export function addSyncCommands(program: Command, io: CommandIo): void {
 function addSyncFlags(command: Command): void {
   command
     .option('--from <repository>', 'remote repository whose upstream is copied')
-    .option('--to <repository>', 'local repository that gets the images')
+    .option('--to <repository>', 'local repository that receives the images')
     .option('--image <pattern>', 'image to copy; may be repeated', collect)
     .option('--tag <pattern>', 'tags to copy; may be repeated', collect)
     .option('--set <name=value>', 'any setting of the API, in snake case; may be repeated', collect)

@@ -30,7 +30,7 @@ const emptiedColumns: readonly Column[] = [
 
 /** Adds `trash` with its commands. */
 export function addTrashCommands(program: Command, io: CommandIo): void {
-  const group = addCommandGroup(program, 'trash', 'List, restore and delete what was deleted from local repositories');
+  const group = addCommandGroup(program, 'trash', 'List, restore and purge content deleted from local repositories');
   addClientCommand(
     group,
     io,
@@ -54,7 +54,11 @@ export function addTrashCommands(program: Command, io: CommandIo): void {
         'artifactapi trash restore local/team/app:1.2 --tag 1.2-restored',
       ],
       flags: (command) =>
-        void command.option('--tag <tag>', 'give it this tag instead of those that it had; may be repeated', collect),
+        void command.option(
+          '--tag <tag>',
+          'restore it under this tag instead of those that it had; may be repeated',
+          collect,
+        ),
     },
     async ({ client, output, flags }: Run<{ readonly tag?: readonly string[] }>, name) => {
       const parsed = parseImageName(name);
@@ -72,7 +76,7 @@ export function addTrashCommands(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'empty <name>',
-      description: 'Delete what is in the trash of a repository, or only of an image, so that it cannot be restored',
+      description: 'Permanently delete the trash of a repository, or only that of an image',
       examples: ['artifactapi trash empty local --dry-run', 'artifactapi trash empty local/team/app --yes'],
       flags: addConsentFlags,
     },

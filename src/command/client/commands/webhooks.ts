@@ -48,7 +48,7 @@ export function addWebhookCommands(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'show <webhook>',
-      description: 'Show a webhook and how its deliveries go',
+      description: 'Show a webhook and the state of its deliveries',
       examples: ['artifactapi webhooks show ci'],
     },
     async ({ client, output }, webhook) => {
@@ -168,7 +168,7 @@ function addDeliveries(group: Command, io: CommandIo): void {
 
 function addWebhookFlags(command: Command): void {
   command
-    .option('--to <url>', 'URL that gets the events')
+    .option('--to <url>', 'URL that receives the events')
     .option('--format <format>', 'distribution or cloudevents')
     .option('--event <event>', 'push, delete, tag, repository, pull or quota; may be repeated', collect)
     .option('--name <pattern>', 'images whose events are sent; may be repeated', collect)

@@ -24,7 +24,7 @@ export interface LogWriterOptions {
 
 /** How long to wait when the pipe is full, and after other errors, such as a full disk. */
 const retryMs = { full: 20, failed: 1000 };
-/** A batch that another thread writes is written within this time, unless nobody reads it. */
+/** A batch that another thread writes is written within this time, unless no one reads it. */
 const maxInFlightMs = 50;
 
 /**

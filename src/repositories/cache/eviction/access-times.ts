@@ -1,6 +1,6 @@
 import type { BlobStore } from '../../../ports/bytes.js';
-import type { Change, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { Change, ImageRecords, MetadataWriter } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
@@ -75,7 +75,7 @@ export class AccessTimes {
     return running;
   }
 
-  /** Writes the collected times and records no more. Never rejects, because nothing depends on these times. */
+  /** Writes the collected times and stops recording. Never rejects, because nothing depends on these times. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -165,6 +165,7 @@ function byRepository(entries: Entries): Map<string, [string, number][]> {
 function toChanges(repository: string, entries: readonly Entry[]): Change[] {
   const groups = new Map<string, { at: ImageKey; digests: Digest[]; when: number }>();
   for (const [key, when] of entries) {
+    // `keyOf` joined three parts.
     const [, image, digest] = key.split('\0') as [string, string, Digest];
     const group = groups.get(`${when} ${image}`);
     if (group === undefined) groups.set(`${when} ${image}`, { at: { repository, image }, digests: [digest], when });

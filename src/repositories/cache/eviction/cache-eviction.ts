@@ -1,9 +1,16 @@
 /**
  * The size limit of a cache, pins, purges and access times. Imported by cache/ only.
  */
-import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
+import type {
+  CacheItem,
+  CacheRecords,
+  ImageRecords,
+  MetadataStore,
+  MetadataWriter,
+} from '../../../ports/metadata/metadata.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Tag } from '../../../protocol/names.js';
+import { Leases } from '../../../util/scheduling/leases.js';
 import { dropCached } from './drop-cached.js';
 import { CachePins } from './cache-pins.js';
 import { CachePurge, type PurgeTotals } from './cache-purge.js';
@@ -13,7 +20,7 @@ import { timeLeft } from '../../../protocol/recent.js';
 export type { PurgeTotals } from './cache-purge.js';
 
 export interface EvictionParts {
-  readonly metadata: ImageRecords & CacheRecords & MetadataWriter;
+  readonly metadata: ImageRecords & CacheRecords & MetadataWriter & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;
   readonly accessTimes: Pick<AccessTimes, 'flush' | 'isTouched' | 'betweenFlushes'>;
   /** Frees bytes that nothing refers to. Evictions wait for it. */
@@ -45,6 +52,10 @@ const lowMark = 0.9;
  * cache.
  */
 const restMs = 60_000;
+/** How often a cache that other processes fill too is checked while it grows here. */
+const sharedCheckMs = 60_000;
+/** The part of the room that this process fills without a check, of a cache that others fill too. */
+const sharedShare = 0.25;
 
 /**
  * Keeps one cache below its limit: drops the least recently used references first, never pinned content. Bytes are
@@ -59,20 +70,26 @@ export class CacheEviction {
   /** True after a run that stayed above its goal and logged it. */
   #isExhausted = false;
   #restUntil = 0;
+  #checkedAt = -Infinity;
+  readonly #leases: Leases;
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(parts: EvictionParts, limits: CacheLimits) {
     this.#parts = parts;
     this.#limits = limits;
+    this.#leases = new Leases(parts.metadata.shared);
   }
 
   /** Call it after content was stored. Evicts in the background when the cache exceeds its limit. */
   noteGrowth(bytes: number): void {
     if (this.#limits.maxCacheBytes === undefined || this.#closed) return;
     this.#headroom -= bytes;
-    if (this.#headroom >= 0 || this.#checking || timeLeft(this.#restUntil, restMs, this.#parts.runtime.now()) > 0)
-      return;
+    const { metadata, runtime } = this.#parts;
+    const now = runtime.now();
+    const isOld = metadata.shared !== undefined && now - this.#checkedAt >= sharedCheckMs;
+    if ((this.#headroom >= 0 && !isOld) || this.#checking || timeLeft(this.#restUntil, restMs, now) > 0) return;
+    this.#checkedAt = now;
     this.#checking = true;
     void this.#evictInBackground().finally(() => {
       this.#checking = false;
@@ -88,12 +105,15 @@ export class CacheEviction {
       if (max === undefined) return { evicted: 0, bytes: 0 };
       const { metadata } = this.#parts;
       const isTooLarge = (await metadata.usage(name)) > max;
-      const report = isTooLarge ? await this.#run(Math.floor(max * lowMark)) : { evicted: 0, bytes: 0 };
+      // Two processes would evict twice as much. The one that finds the other at work checks again after a rest.
+      const run = (): Promise<EvictionReport> => this.#run(Math.floor(max * lowMark));
+      const outcome = isTooLarge ? await this.#leases.run(`evict ${name}`, run) : { result: { evicted: 0, bytes: 0 } };
+      if (outcome === undefined) this.#restUntil = this.#parts.runtime.now() + restMs;
       this.#headroom = 0;
       const usage = await metadata.usage(name);
       // Added, not set: content may have arrived during the read. Counting it twice costs one more check.
-      this.#headroom += max - usage;
-      return report;
+      this.#headroom += (max - usage) * (metadata.shared === undefined ? 1 : sharedShare);
+      return outcome?.result ?? { evicted: 0, bytes: 0 };
     });
   }
 

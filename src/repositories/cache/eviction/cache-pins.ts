@@ -1,5 +1,5 @@
-import type { ImageRecords } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { ImageRecords } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { matchesAny } from '../../../protocol/patterns.js';
 

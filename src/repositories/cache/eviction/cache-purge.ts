@@ -1,5 +1,5 @@
-import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached, type CachedContent } from './drop-cached.js';

@@ -1,4 +1,10 @@
-import type { CacheItem, Change, ImageRecords, MetadataWriter, Precondition } from '../../../ports/metadata.js';
+import type {
+  CacheItem,
+  Change,
+  ImageRecords,
+  MetadataWriter,
+  Precondition,
+} from '../../../ports/metadata/metadata.js';
 
 /** An item of a cache, with or without an access time. */
 export type CachedContent = Omit<CacheItem, 'touchedAt'>;

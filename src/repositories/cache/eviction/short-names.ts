@@ -1,5 +1,11 @@
-import type { CacheItem, CacheRecords, Change, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type {
+  CacheItem,
+  CacheRecords,
+  Change,
+  ImageRecords,
+  MetadataWriter,
+} from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import { toCanonicalImage } from '../../../protocol/docker-hub.js';
 import { CachePurge } from './cache-purge.js';
 import { dropCached } from './drop-cached.js';
@@ -9,9 +15,10 @@ type Records = ImageRecords & CacheRecords & MetadataWriter;
 const pageSize = 200;
 
 /**
- * Moves what a cache of Docker Hub holds under short names (`alpine`) to the canonical ones (`library/alpine`). Earlier releases
- * stored it so, and `dockerHub` may be set for a cache that has content. Tags that the canonical name has already stay as they
- * are. What cannot be moved is dropped, so that nothing unreachable takes space.
+ * Moves what a cache of Docker Hub holds under short names (`alpine`) to the canonical ones (`library/alpine`). Earlier
+ * releases used short names, and `dockerHub` may be set for a cache that already has content. Tags that already exist
+ * under the canonical name stay as they are. Content that cannot be moved is dropped, so that nothing unreachable takes
+ * space.
  */
 export class ShortNames {
   readonly #metadata: Records;

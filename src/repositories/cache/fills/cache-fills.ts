@@ -3,8 +3,8 @@
  * `transfer.ts` runs it. Imported by cache/ only.
  */
 import type { BlobInfo } from '../../../ports/bytes.js';
-import type { ImageKey } from '../../../ports/images.js';
-import type { ImageRecords, RepositoryRecords } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
+import type { ImageRecords, RepositoryRecords } from '../../../ports/metadata/metadata.js';
 import type { Repository } from '../../../ports/repository.js';
 import type { Upstream, UpstreamBlob, UpstreamResult } from '../../../ports/upstream.js';
 import type { UpstreamReason } from '../../../protocol/upstream/verdict.js';
@@ -89,7 +89,7 @@ export class CacheFills {
       this.#closing.signal.throwIfAborted();
       const entry = this.#entries.get(request.digest);
       if (entry === undefined) return this.#start(request);
-      // After a change of the repository's settings, its present upstream is another one.
+      // After a change of the repository's settings, its current upstream is a different one.
       const isReplaced = isSame(entry.at, request.at) && entry.upstream !== request.upstream;
       const isMine = isSame(entry.at, request.at) && !isReplaced;
       const opened = await (isMine ? entry.opening : entry.opening.catch(() => undefined));
@@ -249,6 +249,7 @@ export class CacheFills {
   }
 
   #toError({ upstream }: FillRequest, error: unknown): RegistryError {
+    // `close` aborts with this error.
     if (this.#closing.signal.aborted) return this.#closing.signal.reason as RegistryError;
     if (error instanceof RegistryError) {
       if (error.code === 'DIGEST_INVALID') return fillError(upstream, 'its content has another digest', error);
@@ -268,6 +269,7 @@ export class CacheFills {
   }
 }
 
+/** @param error of an upstream, whose detail says what it answered. */
 function toResult(error: RegistryError, retryAfterSeconds: number): Refusal {
   return { type: 'failed', reason: { ...(error.detail as UpstreamReason), retryAfterSeconds } };
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ImageKey } from '../../../ports/images.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
@@ -11,7 +11,7 @@ const maxRefusalMs = 60_000;
 const forgottenAfterMs = 600_000;
 /** The memory of all failures: room for a few thousand typical ones. */
 const maxBytes = 1024 * 1024;
-/** What a failure weighs besides its texts. */
+/** The memory that a failure takes besides its texts. */
 const overheadBytes = 300;
 
 /** Why a fetch is refused without an upstream request, and for how much longer. */
@@ -81,7 +81,7 @@ export class FillFailures {
   }
 }
 
-/** Returns what clients are answered, without the cause and the stack, which hold much memory and were logged. */
+/** Returns the answer for clients, without the cause and the stack, which hold much memory and were already logged. */
 function withoutOrigin({ code, message, status, details, headers }: RegistryError): RegistryError {
   const kept = new RegistryError(code, { message, status, details, headers });
   delete kept.stack;

@@ -1,5 +1,5 @@
 import type { BlobInfo } from '../../../ports/bytes.js';
-import type { Change, RepositoryRecords } from '../../../ports/metadata.js';
+import type { Change, RepositoryRecords } from '../../../ports/metadata/metadata.js';
 import type { FillTarget } from './fill.js';
 import type { PublishParts } from '../../content/publish.js';
 
@@ -47,7 +47,9 @@ export class FillLinks {
       { type: 'blob.link', at, digest, size, when },
       { type: 'cache.touched', at, digests: [digest], when },
     ]);
-    if (!(await metadata.tryApply(changes, { durable: false }))) return false;
+    // Another process may have deleted the bytes since they were seen or published.
+    const require = [{ type: 'bytes', digest, size } as const];
+    if (!(await metadata.tryApply(changes, { durable: false, require }))) return false;
     for (const { onLinked } of targets) {
       try {
         onLinked?.(info);

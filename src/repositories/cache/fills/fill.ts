@@ -1,5 +1,5 @@
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob } from '../../../ports/bytes.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
 

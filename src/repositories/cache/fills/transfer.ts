@@ -15,10 +15,10 @@ const progressBytes = 1024 * 1024;
 /** A transfer fails when the upstream asks for a longer wait. */
 const maxWaitMs = 10_000;
 
-/** Why a transfer is not over, when another attempt may help. */
+/** Why a transfer is not complete, if another attempt may help. */
 type Problem = Pick<UpstreamReason, 'reason' | 'retryAfterSeconds'>;
 const interrupted: Problem = { reason: 'the connection was interrupted' };
-/** Some upstreams answer a range with as many bytes as they like. The rest is requested at once. */
+/** Some upstreams answer a range with only a part of it. The rest is requested at once. */
 const shortPart: Problem = { reason: 'it sent only a part of the requested range' };
 
 /** What is fetched, and from where. */
@@ -50,7 +50,7 @@ export function fillError(upstream: Upstream, reason: string, cause?: unknown): 
 export async function unlessAborted<T>(asking: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error);
+    onAbort = () => reject(signal.reason);
     signal.addEventListener('abort', onAbort);
   });
   try {

@@ -3,7 +3,7 @@
  * renames them into the content folder.
  */
 
-import { closeFile, cutFile, openFile, removeFile, statOpen, syncData, writeFully } from '../system/files.js';
+import { closeFile, closeNow, cutFile, openFile, removeFile, statOpen, syncData, writeFully } from '../system/files.js';
 
 /** Written bytes are flushed in the background at this interval, so that the final flush is short. */
 const flushEveryBytes = 64 * 1024 * 1024;
@@ -38,6 +38,7 @@ export class FlushGate {
 export class StagedFile {
   readonly path: string;
   readonly #gate: FlushGate;
+  readonly #isVolatile: boolean;
   #exists: boolean;
   #size: number;
   #fd: number | undefined;
@@ -47,9 +48,13 @@ export class StagedFile {
   #flush: Promise<void> | undefined;
   #flushFailure: Error | undefined;
 
-  /** @param size the size of a file that an earlier process left; `undefined` when there is none. */
-  constructor(path: string, size: number | undefined, gate: FlushGate) {
+  /**
+   * @param size the size of a file that an earlier process left; `undefined` when there is none.
+   * @param kind volatile: `sync` does not wait for the disk.
+   */
+  constructor(path: string, size: number | undefined, gate: FlushGate, kind: 'durable' | 'volatile' = 'durable') {
     this.path = path;
+    this.#isVolatile = kind === 'volatile';
     this.#gate = gate;
     this.#exists = size !== undefined;
     this.#size = size ?? 0;
@@ -91,6 +96,7 @@ export class StagedFile {
   /** Makes all bytes durable. Resolves to the time of the last write. */
   async sync(): Promise<{ readonly modifiedAt: number }> {
     const fd = await this.open();
+    if (this.#isVolatile) return { modifiedAt: Math.trunc((await statOpen(fd)).mtimeMs) };
     await this.#flush;
     if (this.#flushFailure === undefined) void this.#startFlush(fd);
     const [stats] = await Promise.all([statOpen(fd), this.#flush]);
@@ -124,7 +130,10 @@ export class StagedFile {
     await this.#flush;
     const fd = this.#fd;
     this.#fd = undefined;
-    if (fd !== undefined) await closeFile(fd);
+    if (fd === undefined) return;
+    // Closing a file whose bytes are on disk waits for nothing, and another thread would cost more than the call.
+    if (this.#durableSize === this.#size) closeNow(fd);
+    else await closeFile(fd);
   }
 
   /** Closes the file and removes it if it exists. */

@@ -21,6 +21,8 @@ export const {
 /** Calls of `node:fs` on plain descriptors. */
 export const openFile = promisify(fs.open);
 export const closeFile = promisify(fs.close);
+/** Closes on this thread: for files that have nothing left to write. */
+export const closeNow = fs.closeSync;
 export const syncData = promisify(fs.fdatasync);
 export const cutFile = promisify(fs.ftruncate);
 export const statOpen = promisify(fs.fstat);

@@ -1,10 +1,12 @@
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Level } from 'level';
-import type { ContentReference, ContentUse } from '../../../ports/backup.js';
+import type { ContentReference, ContentUse } from '../../../ports/operations/backup.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { removeFolder } from '../../files/system/files.js';
 import { rangeEnd, repositoryPrefix, type RepositoryId, type StoredRepository } from '../level-keys.js';
+import type { SourceEntry } from '../../index-rows.js';
+import { isContent, toEntry } from '../level-rows.js';
 import { findUses, isReferred, readReferences } from '../level-references.js';
 import { contentFilesOf, openCopy } from './level-copy.js';
 
@@ -27,8 +29,9 @@ export class CopiedIndexReader {
    * Opens a copy of an index. LevelDB changes what it opens, so it gets a folder of its own with links to the tables, which
    * it never changes.
    * @param scratch a folder that is created, and removed by `close`.
+   * @param prepare called when the folder has the files, before it is opened.
    */
-  static async open(folder: string, scratch: string): Promise<CopiedIndexReader> {
+  static async open(folder: string, scratch: string, prepare?: () => Promise<void>): Promise<CopiedIndexReader> {
     await removeFolder(scratch);
     await mkdir(scratch, { recursive: true, mode: ownerOnly });
     for (const name of await contentFilesOf(folder)) {
@@ -36,6 +39,7 @@ export class CopiedIndexReader {
       const isTable = /\.(?:ldb|sst)$/.test(name);
       if (!isTable || !(await isLinked(from, to))) await copyFile(from, to);
     }
+    await prepare?.();
     const level = await openCopy(scratch, false);
     const names = new Map<RepositoryId, string>();
     const range = { gt: repositoryPrefix, lt: rangeEnd(repositoryPrefix) };
@@ -53,6 +57,13 @@ export class CopiedIndexReader {
       yield items;
       after = items.at(-1)?.digest;
       if (!more) return;
+    }
+  }
+
+  /** Yields the content of the index, in byte order of the keys. */
+  async *entries(): AsyncGenerator<SourceEntry> {
+    for await (const [key, text] of this.#level.iterator({ highWaterMarkBytes: 1 << 20 })) {
+      if (isContent(key)) yield toEntry(key, text);
     }
   }
 

@@ -1,7 +1,7 @@
 import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
-import type { DamageRecord, IndexCounts, WorkOptions } from '../../../ports/backup.js';
+import type { DamageRecord, IndexCounts, WorkOptions } from '../../../ports/operations/backup.js';
 import { removeFile, removeFolder, syncFolder } from '../../files/system/files.js';
 import { batchKey, documentKey, splitKey, type BatchHead, type StoredImage } from '../level-keys.js';
 import { makeFolder } from './level-folder.js';
@@ -29,8 +29,8 @@ export async function contentFilesOf(folder: string): Promise<string[]> {
 }
 
 /**
- * Writes one state of an open index into a new folder, durably. Reads and writes continue meanwhile. Omits upload sessions,
- * because a copy does not have their bytes, and records of damaged bytes. Replaces the folder if it exists.
+ * Writes one state of an open index into a new folder, durably. Reads and writes continue in the meantime. Omits upload
+ * sessions, because a copy does not have their bytes, and records of damaged bytes. Replaces the folder if it exists.
  */
 export async function copyIndex(database: LevelDatabase, folder: string, work: WorkOptions = {}): Promise<CopiedIndex> {
   for (let attempt = 1; ; attempt++) {
@@ -107,7 +107,7 @@ class EntryCounter {
       if (isWrong(text)) this.#damaged.add(rest.at(-1) ?? '');
       return false;
     }
-    // A job that runs here, such as the backup itself, must not go on in a registry that is restored from the copy.
+    // A job that runs here, such as the backup itself, must not continue in a registry that is restored from the copy.
     return key !== batchKey && family !== 'session' && !key.startsWith(jobPrefix);
   }
 

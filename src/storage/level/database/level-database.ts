@@ -2,7 +2,7 @@
  * Opening, identifying, repairing and reopening the LevelDB database. Imported by storage/ only.
  */
 import type { Level } from 'level';
-import type { IndexFailure, MetadataStatus } from '../../../ports/index-status.js';
+import type { IndexFailure, MetadataStatus } from '../../../ports/metadata/index-status.js';
 import { RegistryError } from '../../../protocol/errors.js';
 import { batchKey, type BatchHead } from '../level-keys.js';
 import { writeMarker } from './level-marker.js';
@@ -184,7 +184,8 @@ export class LevelDatabase {
     batch.put(batchKey, JSON.stringify(head));
     const turn = takeTurns();
     for (const operation of operations) {
-      await turn();
+      const others = turn();
+      if (others !== undefined) await others;
       if (operation.type === 'put') batch.put(operation.key, operation.text);
       else batch.del(operation.key);
     }

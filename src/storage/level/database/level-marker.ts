@@ -1,7 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { renameFile, syncFolder } from '../../files/system/files.js';
-import { IndexDamageError } from './level-damage.js';
+import { IndexDamageError } from './repair/level-damage.js';
 import { hasCode } from '../../files/storage-errors.js';
 
 /**

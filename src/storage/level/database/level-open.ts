@@ -4,14 +4,14 @@ import path from 'node:path';
 import { Level } from 'level';
 import { renameFile, syncFolder } from '../../files/system/files.js';
 import { Closers } from '../../../util/closers.js';
-import { explainOpenFailure, folderMissing, IndexDamageError, isLocked } from './level-damage.js';
+import { explainOpenFailure, folderMissing, IndexDamageError, isLocked } from './repair/level-damage.js';
 import {
   checkIdentity,
   checkSequence,
   examineTwice,
   type IndexExpectation,
   type LoggedBatches,
-} from './level-examination.js';
+} from './repair/level-examination.js';
 import { makeFolder } from './level-folder.js';
 import { batchKey, type BatchHead } from '../level-keys.js';
 import { readOperations } from './level-log.js';

@@ -1,4 +1,5 @@
-import type { Candidate } from '../../../ports/metadata.js';
+import type { Candidate } from '../../../ports/metadata/metadata.js';
+import type { Digest } from '../../../protocol/digest.js';
 import type { LevelIndex } from '../level-index.js';
 import { type CandidateTarget } from '../level-keys.js';
 import { dueBefore, dueKey, parseDueKey, sinceKey, wholeTime } from '../level-ordered-keys.js';
@@ -24,6 +25,11 @@ export async function readCandidates(
     if (repository === undefined) return undefined;
     return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
   });
+}
+
+/** Returns whether the bytes have a candidate. */
+export function isCandidate(index: LevelIndex, digest: Digest): boolean {
+  return index.get(sinceKey({ kind: 'bytes', digest })) !== undefined;
 }
 
 /** Returns the key of a candidate. If its repository is gone, the beginning of the keys of its time. */

@@ -3,8 +3,8 @@
  * candidates for collection, lists of tags.
  */
 
-import type { BlobLink } from '../../../ports/metadata.js';
-import type { ManifestRecord } from '../../../ports/images.js';
+import type { BlobLink } from '../../../ports/metadata/metadata.js';
+import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import { imageKey, type Place } from '../level-keys.js';
 import type { LevelView } from '../level-view.js';
 

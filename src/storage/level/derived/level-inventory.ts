@@ -1,7 +1,7 @@
 /** Reads what images hold and what else holds it. */
-import type { ExclusiveBytes, Inventory, ManifestHolders, StoredBytes } from '../../../ports/inventory.js';
-import type { ImageKey, ManifestRecord } from '../../../ports/images.js';
-import type { BlobLink } from '../../../ports/metadata.js';
+import type { ExclusiveBytes, Inventory, ManifestHolders, StoredBytes } from '../../../ports/operations/inventory.js';
+import type { ImageKey, ManifestRecord } from '../../../ports/metadata/images.js';
+import type { BlobLink } from '../../../ports/metadata/metadata.js';
 import type { Page, PageRequest } from '../../../ports/pages.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
@@ -140,7 +140,7 @@ async function readUnique(
   return more && last !== undefined ? { bytes, next: last } : { bytes };
 }
 
-/** Reads the holders of the next digests. Ends before a digest whose holders it did not read all. */
+/** Reads the holders of the next digests. Stops before a digest whose holders it did not read completely. */
 async function readExclusive(index: LevelIndex, after: Digest | undefined): Promise<ExclusiveBytes> {
   const lt = rangeEnd(allHoldersPrefix);
   let gt = after === undefined ? allHoldersPrefix : `${allHoldersPrefix}${after}\x01`;
@@ -152,7 +152,7 @@ async function readExclusive(index: LevelIndex, after: Digest | undefined): Prom
     }
     const last = keys.at(-1);
     if (last === undefined || keys.length < partSize) return { bytes: sum(index, owners) };
-    // The last digest may have more holders. With one digest only, all of them must be read to get on.
+    // The last digest may have more holders. With a single digest, all of its holders must be read to make progress.
     const { digest } = parseHolderKey(last);
     if (owners.size > 1) {
       owners.delete(digest);

@@ -1,5 +1,5 @@
-import type { PullRecord, Pulls } from '../../../ports/pulls.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { PullRecord, Pulls } from '../../../ports/metadata/pulls.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { LevelIndex } from '../level-index.js';
 import { manifestKey, rangeEnd, type Place } from '../level-keys.js';

@@ -1,6 +1,6 @@
 import type { Digest } from '../../../protocol/digest.js';
-import type { Document, DocumentKind } from '../../../ports/documents.js';
-import type { RepositoryRecord } from '../../../ports/metadata.js';
+import type { Document, DocumentKind } from '../../../ports/metadata/documents.js';
+import type { RepositoryRecord } from '../../../ports/metadata/metadata.js';
 import {
   condemnedPrefix,
   nextIdKey,

@@ -1,4 +1,4 @@
-import type { Sample, Samples, SampleStep } from '../../../ports/monitoring.js';
+import type { Sample, Samples, SampleStep } from '../../../ports/operations/monitoring.js';
 import { sampleKey } from '../level-ordered-keys.js';
 import { decodeValue } from '../level-view.js';
 import type { ReadIndex } from './level-inventory.js';

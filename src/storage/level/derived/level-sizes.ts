@@ -1,6 +1,9 @@
-/** Sizes of groups of images, for quotas: sums of `LevelUsage` over the local repositories, and the check inside a write. */
-import type { ImageSizes } from '../../../ports/quotas.js';
-import type { Precondition } from '../../../ports/metadata.js';
+/**
+ * Sizes of groups of images, for quotas: sums of `LevelUsage` over the local repositories, and the check inside a
+ * write.
+ */
+import type { ImageSizes } from '../../../ports/metadata/quotas.js';
+import type { Precondition } from '../../../ports/metadata/metadata.js';
 import { compilePattern, type Pattern } from '../../../protocol/patterns.js';
 import { ConflictError } from '../../../util/conflict-error.js';
 import type { LevelIndex } from '../level-index.js';
@@ -62,7 +65,7 @@ export class LevelSizes implements ImageSizes {
 
   async #requireOne(view: LevelView, { names, maxBytes }: UsagePrecondition): Promise<void> {
     const neededBytes = this.#growth(view.growth('draft'), view, names);
-    // A write that adds nothing is free, also above the limit.
+    // A write that adds nothing is allowed, even above the limit.
     if (neededBytes <= 0) return;
     const written = this.#sum(names) ?? (await this.#load(names));
     const usedBytes = written + this.#growth(view.growth('kept'), view, names);

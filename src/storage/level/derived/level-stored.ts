@@ -1,5 +1,5 @@
 /** The total size of stored content: of every digest that an image held, until its bytes are deleted. */
-import type { StoredBytes } from '../../../ports/inventory.js';
+import type { StoredBytes } from '../../../ports/operations/inventory.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { LevelIndex } from '../level-index.js';
 import {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Page, PageRequest } from '../../../ports/pages.js';
-import type { TagRecord } from '../../../ports/metadata.js';
+import type { TagRecord } from '../../../ports/metadata/metadata.js';
 import type { Operation } from '../level-view.js';
 
 /** Limit over all images. A record takes some 250 bytes in memory. */

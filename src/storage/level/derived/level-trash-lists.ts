@@ -1,5 +1,5 @@
-import type { ImageKey } from '../../../ports/images.js';
-import type { Trash, TrashItem, TrashPosition } from '../../../ports/trash.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
+import type { Trash, TrashItem, TrashPosition } from '../../../ports/metadata/trash.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { LevelIndex } from '../level-index.js';
 import { rangeEnd, type RepositoryId } from '../level-keys.js';

@@ -23,7 +23,7 @@ export const allImages: ImageFilter = { key: '', matches: () => true };
 interface Sum {
   readonly filter: ImageFilter;
   total: number;
-  /** How the batch in progress changes it. */
+  /** How the batch in progress changes the sum. */
   coming: number;
 }
 

@@ -2,10 +2,10 @@
  * Translates each change into keys: the record itself, its reverse keys, the counts of the image, the candidates that the
  * change leaves, and entries of the journal.
  */
+import { isState } from '../../state-documents.js';
 import { ConflictError } from '../../../util/conflict-error.js';
-import type { Candidate, Change, SessionRecord } from '../../../ports/metadata.js';
-import type { DocumentKind } from '../../../ports/documents.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { Candidate, Change, SessionRecord } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
 import { countPulls } from '../derived/level-pulls.js';
@@ -46,7 +46,10 @@ import type { LevelView } from '../level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Writes changes to the draft of the view, in order. Other requests take turns. @throws ConflictError as `recordChange` */
+/**
+ * Writes changes to the draft of the view, in order. Other requests take turns.
+ * @throws ConflictError as `recordChange`
+ */
 export async function recordChanges(
   view: LevelView,
   changes: readonly Change[],
@@ -102,7 +105,8 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
     case 'bytes.condemn':
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':
-      if (change.deleted === true) forgetStored(view, change.digest);
+      if (change.deleted === true && view.get(condemnedKey(change.digest)) !== undefined)
+        forgetStored(view, change.digest);
       return view.delete(condemnedKey(change.digest));
     case 'document.put':
       return putDocument(view, change, journal);
@@ -225,11 +229,6 @@ function deleteDocument(view: LevelView, { kind, id }: ChangeOf<'document.delete
   view.delete(key);
   if (isState(kind)) return;
   journal.record(`${kind}.deleted`, { id });
-}
-
-/** Returns whether documents of a kind are what the registry itself notes, which the journal does not record. */
-function isState(kind: DocumentKind): kind is 'session' | 'sync-status' | 'webhook-cursor' | 'webhook-delivery' {
-  return kind === 'session' || kind === 'sync-status' || kind === 'webhook-cursor' || kind === 'webhook-delivery';
 }
 
 // ---------------------------------------------------------------------------------------------- candidates

@@ -2,9 +2,16 @@
  * Records the journal and the history of tags. Entries are drafted with the change that they describe and written in
  * the same batch, so that one exists if and only if the other does.
  */
-import type { Actor, Attribution, Journal, JournalEntry, JournalPage, TagMove } from '../../../ports/journal.js';
-import type { Change, TagRecord } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type {
+  Actor,
+  Attribution,
+  Journal,
+  JournalEntry,
+  JournalPage,
+  TagMove,
+} from '../../../ports/metadata/journal.js';
+import type { Change, TagRecord } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import type { LevelIndex } from '../level-index.js';

@@ -1,8 +1,8 @@
 /** Translates changes of manifests and tags into keys; see `level-changes.ts`. */
 import type { Digest } from '../../../protocol/digest.js';
 import { ConflictError } from '../../../util/conflict-error.js';
-import type { Change, TagRecord } from '../../../ports/metadata.js';
-import type { ManifestRecord } from '../../../ports/images.js';
+import type { Change, TagRecord } from '../../../ports/metadata/metadata.js';
+import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';
@@ -156,7 +156,9 @@ function reviveLink(view: LevelView, place: Place, digest: Digest): void {
 export function putTag(view: LevelView, place: Place, change: ChangeOf<'tag.put'>, journal: JournalRecorder): void {
   const { name, digest, updatedAt, checkedAt } = change.tag;
   if (view.get(manifestKey(place, digest)) === undefined) {
-    throw new ConflictError(`tag "${name}" cannot point to ${digest}: image "${place.image}" has no such manifest`);
+    throw new ConflictError(
+      `tag "${name}" cannot point to ${digest}: image "${place.image}" does not have this manifest`,
+    );
   }
   const key = tagKey(place, name);
   const before = view.get(key);

@@ -1,8 +1,9 @@
-import { ConflictError } from '../../../util/conflict-error.js';
-import type { Precondition } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+import type { Candidate, Precondition, RepositoryVersion } from '../../../ports/metadata/metadata.js';
+import type { ImageKey } from '../../../ports/metadata/images.js';
+import type { Digest } from '../../../protocol/digest.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import {
+  condemnedKey,
   holderPrefix,
   keptPrefix,
   linkKey,
@@ -15,39 +16,52 @@ import {
   taggedPrefix,
   type Place,
 } from '../level-keys.js';
+import { placeKey } from '../level-ledger-keys.js';
+import { sinceKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
+import { failedPrecondition, hasExactly, type EarlyPrecondition } from '../../conflicts.js';
 
 /**
  * Checks preconditions against the index and the earlier writes of the group.
+ * @param knowsPlaces whether the ledger has the places of all bytes
  * @throws ConflictError for the first that does not hold
  */
-export async function requireAll(view: LevelView, preconditions: readonly Precondition[]): Promise<void> {
+export async function requireAll(
+  view: LevelView,
+  preconditions: readonly Precondition[],
+  knowsPlaces: boolean,
+): Promise<void> {
   const turn = takeTurns();
   for (const precondition of preconditions) {
-    await turn();
+    const others = turn();
+    if (others !== undefined) await others;
     // Checked after the changes: see `LevelSizes`.
     if (precondition.type === 'usage') continue;
-    if (!(await holds(view, precondition))) throw new ConflictError(`precondition failed: ${describe(precondition)}`);
+    const held = holds(view, precondition, knowsPlaces);
+    // Most answers are in memory, and a push has one precondition per layer.
+    if (!(typeof held === 'boolean' ? held : await held)) throw failedPrecondition(precondition);
   }
 }
 
-async function holds(view: LevelView, precondition: Exclude<Precondition, { type: 'usage' }>): Promise<boolean> {
+function holds(view: LevelView, precondition: EarlyPrecondition, knowsPlaces: boolean): boolean | Promise<boolean> {
   const { type } = precondition;
   if (type === 'repository') return isThere(view.get(repositoryKey(precondition.name)), precondition.is);
+  if (type === 'repositories') return areRepositories(view, precondition.are);
   if (type === 'session') return isThere(findSession(view, precondition.id), precondition.is);
   if (type === 'document') return isThere(view.get(documentKey(precondition.kind, precondition.id)), precondition.is);
   if (type === 'referenced' || type === 'unreferenced') {
-    return (await view.hasMembers(holderPrefix(precondition.digest))) === (type === 'referenced');
+    return view.hasMembers(holderPrefix(precondition.digest)).then((found) => found === (type === 'referenced'));
   }
+  if (type === 'bytes') {
+    const { digest, size } = precondition;
+    return (!knowsPlaces || view.get(placeKey(digest))?.size === size) && view.get(condemnedKey(digest)) === undefined;
+  }
+  if (type === 'candidate') return isCandidate(view, precondition.candidate);
   // A missing repository behaves like an empty one.
   const place = findPlace(view, precondition.at);
   if (type === 'holders') return place !== undefined && areHolders(view, place, precondition);
   if (type === 'named' || type === 'unnamed') {
-    const { digest } = precondition;
-    const named =
-      place !== undefined &&
-      ((await view.hasMembers(namedPrefix(place, digest))) || (await view.hasMembers(keptPrefix(place, digest))));
-    return named === (type === 'named');
+    return isNamed(view, place, precondition.digest).then((named) => named === (type === 'named'));
   }
   if (type === 'manifest') return isThere(place && view.get(manifestKey(place, precondition.digest)), precondition.is);
   if (type === 'tag') {
@@ -59,18 +73,31 @@ async function holds(view: LevelView, precondition: Exclude<Precondition, { type
   return typeof is === 'string' ? isThere(link, is) : link?.linkedAt === is.linkedAt;
 }
 
+function areRepositories(view: LevelView, are: readonly RepositoryVersion[]): boolean {
+  if (view.repositoryNames().length !== are.length) return false;
+  return are.every(({ name, updatedAt }) => view.get(repositoryKey(name))?.record.updatedAt === updatedAt);
+}
+
+function isCandidate(view: LevelView, candidate: Candidate): boolean {
+  const { digest, since } = candidate;
+  const place = candidate.kind === 'link' ? findPlace(view, candidate.at) : undefined;
+  if (candidate.kind === 'bytes') return view.get(sinceKey({ kind: 'bytes', digest })) === since;
+  return place !== undefined && view.get(sinceKey({ kind: 'link', place, digest })) === since;
+}
+
+async function isNamed(view: LevelView, place: Place | undefined, digest: Digest): Promise<boolean> {
+  if (place === undefined) return false;
+  return (await view.hasMembers(namedPrefix(place, digest))) || view.hasMembers(keptPrefix(place, digest));
+}
+
 async function areHolders(
   view: LevelView,
   place: Place,
   { digest, are }: Extract<Precondition, { type: 'holders' }>,
 ): Promise<boolean> {
-  const isSame = (found: readonly string[], expected: readonly string[]): boolean => {
-    const members = new Set(found);
-    return found.length === expected.length && expected.every((member) => members.has(member));
-  };
   return (
-    isSame(await view.members(taggedPrefix(place, digest)), are.tags) &&
-    isSame(await view.members(namedPrefix(place, digest)), are.namedBy)
+    hasExactly(await view.members(taggedPrefix(place, digest)), are.tags) &&
+    hasExactly(await view.members(namedPrefix(place, digest)), are.namedBy)
   );
 }
 
@@ -88,20 +115,4 @@ function findSession(view: LevelView, id: Extract<Precondition, { type: 'session
   const stored = view.get(sessionKey(id));
   if (stored === undefined) return undefined;
   return view.get(repositoryKey(stored.session.at.repository))?.id === stored.repositoryId ? stored : undefined;
-}
-
-function describe(precondition: Exclude<Precondition, { type: 'usage' }>): string {
-  const { type } = precondition;
-  if (type === 'repository') return `repository "${precondition.name}" must be ${precondition.is}`;
-  if (type === 'session') return `session "${precondition.id}" must be ${precondition.is}`;
-  if (type === 'document') return `${precondition.kind} "${precondition.id}" must be ${precondition.is}`;
-  if (type === 'referenced') return `${precondition.digest} must be referenced`;
-  if (type === 'unreferenced') return `${precondition.digest} must not be referenced`;
-  const image = `${precondition.at.repository}/${precondition.at.image}`;
-  if (type === 'named') return `a manifest of "${image}" must name ${precondition.digest}`;
-  if (type === 'unnamed') return `no manifest of "${image}" may name ${precondition.digest}`;
-  if (type === 'holders') return `the holders of ${precondition.digest} in "${image}" must be the expected ones`;
-  const what = type === 'tag' ? precondition.tag : precondition.digest;
-  const is = typeof precondition.is === 'string' ? precondition.is : JSON.stringify(precondition.is);
-  return `${type} "${what}" of "${image}" must be ${is}`;
 }

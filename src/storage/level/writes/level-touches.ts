@@ -1,6 +1,6 @@
 /** Records when cached content was last requested. */
 import type { Digest } from '../../../protocol/digest.js';
-import type { CacheItem } from '../../../ports/metadata.js';
+import type { CacheItem } from '../../../ports/metadata/metadata.js';
 import type { LevelIndex } from '../level-index.js';
 import { linkKey, manifestKey, rangeEnd, type Place, type RepositoryId } from '../level-keys.js';
 import { oldestKey, oldestPrefix, parseOldestKey, touchedKey, wholeTime } from '../level-ordered-keys.js';

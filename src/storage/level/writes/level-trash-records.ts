@@ -1,11 +1,11 @@
 /**
- * The records of the trash. A manifest in the trash keeps its bytes and its links. A link that is deleted meanwhile is
- * hidden, but keeps its bytes, so that the manifest can be restored completely.
+ * The records of the trash. A manifest in the trash keeps its bytes and its links. A link that is deleted in the
+ * meantime is hidden, but keeps its bytes, so that the manifest can be restored completely.
  */
 
-import type { ImageKey, ManifestRecord } from '../../../ports/images.js';
-import type { BlobLink } from '../../../ports/metadata.js';
-import type { TrashItem } from '../../../ports/trash.js';
+import type { ImageKey, ManifestRecord } from '../../../ports/metadata/images.js';
+import type { BlobLink } from '../../../ports/metadata/metadata.js';
+import type { TrashItem } from '../../../ports/metadata/trash.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';

@@ -1,5 +1,5 @@
 /** Restores manifests from the trash and deletes them from it. */
-import type { Change } from '../../../ports/metadata.js';
+import type { Change } from '../../../ports/metadata/metadata.js';
 import { ConflictError } from '../../../util/conflict-error.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import type { Place } from '../level-keys.js';
@@ -11,7 +11,10 @@ import { relink, takeTrash } from './level-trash-records.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Restores a manifest, with its deleted links and without its tags. @throws ConflictError when it is not in the trash. */
+/**
+ * Restores a manifest, with its deleted links and without its tags.
+ * @throws ConflictError when it is not in the trash.
+ */
 export async function restoreTrash(
   view: LevelView,
   place: Place,
@@ -25,7 +28,7 @@ export async function restoreTrash(
   journal.record('manifest.restored', { ...at, digest });
 }
 
-/** Deletes a manifest from the trash. Leaves candidates for what only it kept. */
+/** Deletes a manifest from the trash. Leaves candidates for the content that only it kept. */
 export async function deleteTrash(
   view: LevelView,
   place: Place,

@@ -43,7 +43,7 @@ describe('access times', () => {
     return Object.fromEntries(items.map((item) => [nameOf(item.digest), item.touchedAt]));
   };
 
-  it('writes the first time since the last write, of what is held', async () => {
+  it('writes the time of the first access since the last write, for content that the image holds', async () => {
     const log = open();
     touch(log, 'a', 'x');
     runtime.advance(5);
@@ -58,7 +58,7 @@ describe('access times', () => {
     expect(await written()).toEqual({ a: 1010, b: 1005 });
   });
 
-  it('counts an access to a manifest for what it names, directly or through others', async () => {
+  it('counts an access to a manifest for everything that it names, directly or through other manifests', async () => {
     const log = open();
     const named = (name: string, ...references: string[]) =>
       ({ type: 'manifest.put', at, manifest: { ...manifest(name), references: references.map(digest) } }) as const;
@@ -87,7 +87,7 @@ describe('access times', () => {
     expect(await written()).toEqual({ a: 1000 });
   });
 
-  it('writes at the close, and notes nothing after it', async () => {
+  it('writes the times when it closes, and records nothing afterwards', async () => {
     const log = open();
     touch(log, 'a');
     await log.close();
@@ -96,7 +96,7 @@ describe('access times', () => {
     expect(await written()).toEqual({ a: 1000 });
   });
 
-  it('tells what is not written', async () => {
+  it('reports the accesses that are not written yet', async () => {
     const log = open();
     touch(log, 'a');
     expect([log.isTouched(at, digest('a')), log.isTouched(elsewhere, digest('a'))]).toEqual([true, false]);
@@ -104,7 +104,7 @@ describe('access times', () => {
     expect(log.isTouched(at, digest('a'))).toBe(false);
   });
 
-  it('drops what it knows of a repository that was deleted, and of no other', async () => {
+  it('drops the times of a deleted repository, and of no other', async () => {
     const log = open();
     touch(log, 'a');
     log.touch(elsewhere, digest('a'));
@@ -115,7 +115,7 @@ describe('access times', () => {
     await log.flush();
   });
 
-  it('keeps what could not be written, with its time, and logs it when nobody waits', async () => {
+  it('keeps times that could not be written, and logs the failure when no one waits', async () => {
     let broken = true;
     const failing = hooked(metadata, async (method) => {
       if (broken && method === 'apply') throw new Error('the disk is full');
@@ -132,7 +132,7 @@ describe('access times', () => {
     expect(await written()).toEqual({ a: 1000, b: 1005 });
   });
 
-  it('is bounded: half full it writes, and full it notes no more until that is done', async () => {
+  it('is bounded: writes when it is half full, and records nothing while it is full', async () => {
     let release = (): void => undefined;
     const slow = hooked(metadata, async (method) => {
       if (method === 'apply') await new Promise<void>((resolve) => (release = resolve));
@@ -156,7 +156,7 @@ describe('access times', () => {
     clearInterval(closing);
   });
 
-  it('writes many in parts', async () => {
+  it('splits many times into several writes', async () => {
     let writes = 0;
     const counting = hooked(metadata, async (method) => void (method === 'apply' && writes++));
     const log = open({ metadata: counting });
@@ -167,7 +167,7 @@ describe('access times', () => {
     expect(await written()).toEqual({ a: 1000 });
   });
 
-  it('writes nothing while a task needs it so', async () => {
+  it('writes nothing while a task runs that must not see a write', async () => {
     const log = open();
     touch(log, 'a');
     let flushed: Promise<void> | undefined;

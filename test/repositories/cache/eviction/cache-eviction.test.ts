@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change, MetadataStore } from '../../../../src/ports/metadata.js';
-import type { ImageKey } from '../../../../src/ports/images.js';
+import type { Change, MetadataStore } from '../../../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../../../src/ports/metadata/images.js';
 import { digestOf, type Digest } from '../../../../src/protocol/digest.js';
 import { parseTag } from '../../../../src/protocol/names.js';
 import {
@@ -88,8 +88,8 @@ async function held(at: ImageKey, ...names: readonly string[]): Promise<string> 
 const messages = (level: string): string[] =>
   domain.log.filter((line) => line.level === level).map((line) => line.message);
 
-describe('evicting', () => {
-  it('takes what was asked for longest ago, and its bytes at once, down to nine tenths', async () => {
+describe('an eviction', () => {
+  it('removes the least recently used content and its bytes, down to nine tenths of the limit', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j');
     accessTimes.touch(alpine, idOf('a'));
     const eviction = open({ maxCacheBytes: 10 * size });
@@ -104,7 +104,7 @@ describe('evicting', () => {
     expect(collections).toBe(1);
   });
 
-  it('takes cold images before the layers of a tag that is asked for, of which the clients have everything', async () => {
+  it('removes unused images before the layers of a requested tag that all clients already have', async () => {
     await cacheBlobs(alpine, 'layer', 'config');
     await cacheManifest(alpine, 'child', ['config', 'layer']);
     await cacheManifest(alpine, 'index', ['child'], 'v1');
@@ -125,7 +125,7 @@ describe('evicting', () => {
     expect(await held(alpine, 'a')).toBe('a');
   });
 
-  it('takes manifests with their tags, and leaves other repositories alone', async () => {
+  it('removes manifests with their tags, and nothing of other repositories', async () => {
     await domain.addRepository('other');
     await cacheBlobs(keyOf('other', 'library/alpine'), 'a');
     await cacheManifest(alpine, 'm', ['a'], 'v1', 'v2');
@@ -136,14 +136,14 @@ describe('evicting', () => {
     expect(await held(keyOf('other', 'library/alpine'), 'a')).toBe('a');
   });
 
-  it('takes a digest that is a blob and a manifest as both', async () => {
+  it('removes a digest that is both a blob and a manifest as both', async () => {
     await cacheManifest(alpine, 'm', []);
     await domain.seedBlobs('hub', 'library/alpine', [bytesOf('m')]);
     expect(await open({ maxCacheBytes: 0 }).evict()).toEqual({ evicted: 1, bytes: size });
     expect(await held(alpine, 'm')).toBe('');
   });
 
-  it('runs in the background as the cache grows, once for many blobs', async () => {
+  it('runs in the background while the cache grows, once for many blobs', async () => {
     let sizesRead = 0;
     const counting = hooked(domain.metadata, async (method) => void (method === 'usage' && sizesRead++));
     const eviction = open({ maxCacheBytes: 10 * size }, { metadata: counting });
@@ -165,7 +165,7 @@ describe('evicting', () => {
     expect(await held(alpine, ...names.slice(32))).toBe(names.slice(32).join(', '));
   });
 
-  it('goes through many batches', async () => {
+  it('continues through many batches', async () => {
     const names = Array.from({ length: 350 }, (_, i) => `blob ${i}`);
     await cacheBlobs(alpine, ...names);
     expect(await open({ maxCacheBytes: 100 * size }).evict()).toEqual({ evicted: 260, bytes: 260 * size });
@@ -174,7 +174,7 @@ describe('evicting', () => {
   });
 });
 
-describe('what was asked for while the run goes on', () => {
+describe('content that is requested during an eviction', () => {
   /** Does something right before the first look at what can be evicted. */
   const during = (task: () => Promise<unknown>): MetadataStore =>
     hooked(
@@ -182,14 +182,14 @@ describe('what was asked for while the run goes on', () => {
       once((method) => method === 'evictable', task),
     );
 
-  it('is passed over', async () => {
+  it('is kept', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     const metadata = during(async () => accessTimes.touch(alpine, idOf('a')));
     expect(await open({ maxCacheBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 
-  it('is passed over though the log is written in between', async () => {
+  it('is kept even if access times are written in between', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     let flushed: Promise<void> | undefined;
     const metadata = during(async () => {
@@ -202,7 +202,7 @@ describe('what was asked for while the run goes on', () => {
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 
-  it('is passed over when it was linked again between the look and the write, and only that', async () => {
+  it('is kept, and nothing else, if it was linked again between the read and the write', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     domain.runtime.advance(1);
     const again: Change = { type: 'blob.link', at: alpine, digest: idOf('a'), size, when: domain.runtime.now() };
@@ -214,7 +214,7 @@ describe('what was asked for while the run goes on', () => {
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 
-  it('is no hindrance when it is gone with its repository', async () => {
+  it('does not stop the eviction if it was deleted with its repository', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const metadata = hooked(
       domain.metadata,
@@ -223,7 +223,7 @@ describe('what was asked for while the run goes on', () => {
     expect(await open({ maxCacheBytes: 0 }, { metadata }).evict()).toEqual({ evicted: 0, bytes: 0 });
   });
 
-  it('does not let a burst go beyond the limit: what is not written yet is written first', async () => {
+  it('does not let a burst exceed the limit, because unwritten access times are written first', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     for (const name of ['c', 'b', 'a']) {
       domain.runtime.advance(1);
@@ -259,7 +259,7 @@ describe('pins', () => {
     expect((await domain.metadata.link(debian, idOf('layer'))) !== undefined).toBe(debianKept);
   });
 
-  it('that leave too much are told of once, and looked through once a minute', async () => {
+  it('that leave the cache too large are logged once, and checked once a minute', async () => {
     let looks = 0;
     const metadata = hooked(domain.metadata, async (method) => void (method === 'evictable' && looks++));
     const eviction = open({ maxCacheBytes: size, pins: ['**'] }, { metadata });
@@ -281,7 +281,7 @@ describe('pins', () => {
     expect(await held(alpine, ...all)).toBe(all.join(', '));
   });
 
-  it('that are set and then lifted are told of again', async () => {
+  it('are logged again after they were set and removed', async () => {
     await cacheManifest(debian, 'm', [], 'keep');
     const eviction = open({ maxCacheBytes: size, pins: ['library/*:3*', '**:keep', '**:latest'] });
     await eviction.evict();
@@ -298,14 +298,14 @@ describe('pins', () => {
 });
 
 describe('a full disk', () => {
-  it('evicts as many bytes as are missing, the oldest content first, without a limit', async () => {
+  it('evicts exactly the missing bytes, the oldest content first, even without a limit', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c', 'd');
     expect(await open().evictBytes(size + 1)).toEqual({ evicted: 2, bytes: 2 * size });
     expect(await held(alpine, 'a', 'b', 'c', 'd')).toBe('c, d');
     expect(collections).toBe(1);
   });
 
-  it('evicts nothing while a backup keeps the bytes, because no space would come free', async () => {
+  it('evicts nothing while a backup keeps the bytes, because no space would be freed', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const release = await domain.collector.holds.hold();
     expect(await open().evictBytes(size)).toEqual({ evicted: 0, bytes: 0 });
@@ -314,7 +314,7 @@ describe('a full disk', () => {
     expect(await open().evictBytes(size)).toMatchObject({ evicted: 1 });
   });
 
-  it('evicts all of a small cache but what is pinned', async () => {
+  it('evicts everything in a small cache except pinned content', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     await cacheBlobs(debian, 'c');
     expect(await open({ pins: ['library/debian'] }).evictBytes(10 * size)).toMatchObject({ evicted: 2 });
@@ -332,7 +332,7 @@ describe('a purge', () => {
   });
   const all = ['layer', 'config', 'shared', 'loose', 'child', 'index', 'other'];
 
-  it('of a tag takes what nothing else in the image needs, pinned or not', async () => {
+  it('of a tag removes content that nothing else in the image needs, pinned or not', async () => {
     const report = await open({ pins: ['**'] }).purge('library/alpine', v1);
     expect(report).toEqual({ tags: 1, manifests: 2, blobs: 2, bytes: 4 * size });
     expect(await held(alpine, ...all)).toBe('bytes of layer, shared, loose, other');
@@ -340,7 +340,7 @@ describe('a purge', () => {
     expect([collections, messages('info')]).toEqual([1, ['cache purged']]);
   });
 
-  it('of one of two tags takes the tag alone', async () => {
+  it('of one of two tags removes only the tag', async () => {
     const eviction = open();
     const one = { tags: 1, manifests: 0, blobs: 0, bytes: 0 };
     expect(await eviction.purge('library/alpine', parseTag('v2'))).toEqual(one);
@@ -349,7 +349,7 @@ describe('a purge', () => {
     expect(collections).toBe(0);
   });
 
-  it('of an image takes all of it, untouched and untagged content too, and nothing of another', async () => {
+  it('of an image removes all of it, including unused and untagged content, and nothing of other images', async () => {
     await domain.seedBlobs('hub', 'library/alpine', [bytesOf('untouched')]);
     await cacheManifest(alpine, 'top', ['untouched'], 'v4');
     const report = await open().purge('library/alpine');
@@ -358,7 +358,7 @@ describe('a purge', () => {
     expect(await held(debian, 'layer')).toBe('layer');
   });
 
-  it('of the repository takes all images', async () => {
+  it('of the repository removes all images', async () => {
     const names = Array.from({ length: 450 }, (_, i) => `blob ${i}`);
     await cacheBlobs(debian, ...names);
     await cacheManifest(debian, 'm', [], ...Array.from({ length: 450 }, (_, i) => `t${i}`));
@@ -367,7 +367,7 @@ describe('a purge', () => {
     expect([await domain.metadata.usage('hub'), domain.disk.blobs.size]).toEqual([0, 0]);
   });
 
-  it('of what is not there, or is deleted meanwhile, is nothing', async () => {
+  it('of content that does not exist, or is deleted in the meantime, removes nothing', async () => {
     const none = { tags: 0, manifests: 0, blobs: 0, bytes: 0 };
     expect(await open().purge('library/none')).toEqual(none);
     expect(await open().purge('library/none', v1)).toEqual(none);
@@ -378,7 +378,7 @@ describe('a purge', () => {
     expect(await open({}, { metadata }).purge('library/alpine')).toEqual(none);
   });
 
-  it('leaves what comes in meanwhile', async () => {
+  it('keeps content that arrives during the purge', async () => {
     const metadata = hooked(
       domain.metadata,
       once(isApplyOf('tag.delete'), () => cacheBlobs(alpine, 'new')),
@@ -388,8 +388,8 @@ describe('a purge', () => {
   });
 });
 
-describe('what fails', () => {
-  it('is logged and not tried again at once, when it runs in the background', async () => {
+describe('a failure', () => {
+  it('in the background is logged and not retried at once', async () => {
     let fails = 0;
     const metadata = hooked(domain.metadata, async (method) => {
       if (method !== 'evictable') return;
@@ -405,14 +405,14 @@ describe('what fails', () => {
     expect(fails).toBe(2);
   });
 
-  it('to be freed is logged: the references are gone', async () => {
+  it('to free bytes is logged, and the references stay removed', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const collect = (): Promise<never> => Promise.reject(new Error('broken'));
     expect(await open({ maxCacheBytes: size }, { collect }).evict()).toMatchObject({ evicted: 2 });
     expect(messages('error')).toEqual(['failed to free evicted bytes']);
   });
 
-  it('a failed write of access times does not stop an eviction', async () => {
+  it('to write access times does not stop an eviction', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const broken = { flush: () => Promise.reject(new Error('broken')) };
     const parts = {
@@ -423,7 +423,7 @@ describe('what fails', () => {
     expect(await eviction.evict()).toMatchObject({ evicted: 2 });
   });
 
-  it('ends with the batch when it is closed', async () => {
+  it('stops after the current batch when the eviction is closed', async () => {
     await cacheBlobs(alpine, ...Array.from({ length: 250 }, (_, i) => `blob ${i}`));
     let closing: Promise<void> | undefined;
     const metadata = hooked(

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { MetadataStore } from '../../../../src/ports/metadata.js';
-import type { ImageKey } from '../../../../src/ports/images.js';
+import type { MetadataStore } from '../../../../src/ports/metadata/metadata.js';
+import type { ImageKey } from '../../../../src/ports/metadata/images.js';
 import type { UpstreamResult } from '../../../../src/ports/upstream.js';
 import { digestOf } from '../../../../src/protocol/digest.js';
 import {
@@ -82,7 +82,7 @@ function fedUpstream(announced: number | 'nothing' = size): { upstream: Scripted
 }
 
 describe('a fill', () => {
-  it('is one transfer for 20 who ask at once, and gives each the bytes or its range', async () => {
+  it('is one transfer for 20 concurrent requests, and gives each the bytes or its range', async () => {
     const upstream = new ScriptedUpstream([serve(bytes)]);
     const got = await Promise.all(Array.from({ length: 20 }, () => fetchFrom(upstream)));
     expect(new Set(got).size).toBe(1);
@@ -101,7 +101,7 @@ describe('a fill', () => {
     await expectStored(alpine);
   });
 
-  it('that is over is not fetched again by who comes late', async () => {
+  it('that has completed is not fetched again for a later request', async () => {
     const upstream = new ScriptedUpstream([serve(bytes)]);
     await (
       await fetchFrom(upstream)
@@ -112,7 +112,7 @@ describe('a fill', () => {
     expect(upstream.asked).toHaveLength(1);
   });
 
-  it('gives the first byte when the upstream has given no more than that', async () => {
+  it('sends the first byte as soon as the upstream has sent it', async () => {
     const { upstream, body } = fedUpstream();
     const fill = await fetchFrom(upstream);
     const sink = new CollectingSink();
@@ -124,7 +124,7 @@ describe('a fill', () => {
     expect(sink.bytes.equals(bytes)).toBe(true);
   });
 
-  it('minds neither a client that leaves nor one that does not read', async () => {
+  it('is affected neither by a client that disconnects nor by one that does not read', async () => {
     const { upstream, body } = fedUpstream();
     const fill = await fetchFrom(upstream);
     const [gone, stuck] = [new CollectingSink(), new StuckSink()];
@@ -144,8 +144,8 @@ describe('a fill', () => {
   it.each<[string, Act, number | undefined, number | undefined]>([
     ['by the upstream', serve(bytes), undefined, size],
     ['by a manifest', serve(bytes, { announced: 'nothing' }), size, size],
-    ['by nobody', serve(bytes, { announced: 'nothing' }), undefined, undefined],
-  ])('whose size is told %s', async (_who, act, expectedSize, told) => {
+    ['by neither', serve(bytes, { announced: 'nothing' }), undefined, undefined],
+  ])('whose size is announced %s', async (_who, act, expectedSize, told) => {
     const fill = await fetchFrom(new ScriptedUpstream([act]), { expectedSize });
     expect(fill.size).toBe(told);
     if (told === undefined) expect(() => fill.content()).toThrow('the size is unknown');
@@ -162,7 +162,7 @@ describe('a fill', () => {
   });
 });
 
-describe('what the upstream answers at first', () => {
+describe('the first answer of the upstream', () => {
   const denied: Act = () => ({ type: 'denied', reason: { upstream: 'up.example', reason: 'no' } });
   it.each([
     ['absent', absent],
@@ -178,7 +178,7 @@ describe('what the upstream answers at first', () => {
     expect(upstream.asked).toHaveLength(2);
   });
 
-  it('a size that the manifest denies is a failure, and the body is dropped', async () => {
+  it('fails if its size contradicts the manifest, and its body is dropped', async () => {
     const upstream = new ScriptedUpstream([serve(bytes)]);
     const reason = { upstream: 'up.example', reason: `it has ${size} bytes instead of 5` };
     expect(await fills.fetch(request(upstream, { expectedSize: 5 }))).toEqual({ type: 'failed', reason });
@@ -187,11 +187,11 @@ describe('what the upstream answers at first', () => {
   });
 });
 
-describe('a transfer that is cut', () => {
+describe('an interrupted transfer', () => {
   const small = bytes.subarray(0, 12);
   const smallDigest = digestOf(small);
 
-  it.each(Array.from({ length: 13 }, (_, cutAt) => cutAt))('at byte %i goes on from there', async (cutAt) => {
+  it.each(Array.from({ length: 13 }, (_, cutAt) => cutAt))('continues at byte %i where it was cut', async (cutAt) => {
     const upstream = new ScriptedUpstream([serve(small, { cutAt, piece: 5 }), serve(small)]);
     const fill = await fetchFrom(upstream, { digest: smallDigest });
     expect((await readBytes(fill.content())).equals(small)).toBe(true);
@@ -210,7 +210,7 @@ describe('a transfer that is cut', () => {
     },
   );
 
-  it('again and again goes on as long as something comes', async () => {
+  it('continues any number of times as long as bytes arrive', async () => {
     const cuts = Array.from({ length: 12 }, (_, index) => serve(bytes, { cutAt: (index + 1) * 10_000 }));
     const upstream = new ScriptedUpstream([...cuts, serve(bytes)]);
     const fill = await fetchFrom(upstream);
@@ -220,7 +220,7 @@ describe('a transfer that is cut', () => {
     await expectStored(alpine);
   });
 
-  it('rides out an upstream that fails for a while', async () => {
+  it('survives an upstream that fails for a while', async () => {
     const down = [failing(), failing('it refused the connection'), failing('slow down', { retryAfterSeconds: 0 })];
     const upstream = new ScriptedUpstream([serve(bytes, { cutAt: 70_000 }), ...down, serve(bytes)]);
     expect((await readBytes((await fetchFrom(upstream)).content())).equals(bytes)).toBe(true);
@@ -282,7 +282,7 @@ describe('a fill that fails', () => {
     await expectNothing();
   });
 
-  it('is refused for a second, then for longer, and begins anew', async () => {
+  it('is refused for a second, then for longer, and then starts again', async () => {
     const upstream = new ScriptedUpstream([serve(wrong), serve(wrong), serve(bytes)]);
     for (const waitMs of [1000, 2000]) {
       await expect((await fetchFrom(upstream)).done).rejects.toThrow('another digest');
@@ -297,7 +297,7 @@ describe('a fill that fails', () => {
     expect(upstream.asked).toHaveLength(3);
   });
 
-  it('for one image is nothing to another one', async () => {
+  it('for one image does not affect another image', async () => {
     const bad = new ScriptedUpstream([serve(wrong)]);
     await expect((await fetchFrom(bad)).done).rejects.toThrow('another digest');
     const good = new ScriptedUpstream([serve(bytes)]);
@@ -318,7 +318,7 @@ describe('another image', () => {
     expect(linked).toEqual(['alpine', 'other']);
   });
 
-  it('that joins too late is linked all the same', async () => {
+  it('that joins too late is still linked', async () => {
     const fill = await fetchFrom(new ScriptedUpstream([serve(bytes)]));
     await fill.done;
     const linked = new Promise((resolve) => fills.join(fill, other, resolve));
@@ -326,7 +326,7 @@ describe('another image', () => {
     await expectStored(alpine, other);
   });
 
-  it('that fetches meanwhile joins after its own upstream answered for the blob', async () => {
+  it('that requests the blob during the fill joins after its own upstream answered for it', async () => {
     const { upstream, body } = fedUpstream();
     const mine = new ScriptedUpstream([], 'mine.example');
     const [fill, joined] = await Promise.all([fetchFrom(upstream), fetchFrom(mine, { at: other })]);
@@ -337,7 +337,7 @@ describe('another image', () => {
     await expectStored(alpine, other);
   });
 
-  it('that fetches later has the bytes after a HEAD', async () => {
+  it('that requests the blob later gets the bytes after a HEAD', async () => {
     await (
       await fetchFrom(new ScriptedUpstream([serve(bytes)]))
     ).done;
@@ -348,20 +348,23 @@ describe('another image', () => {
     await expectStored(alpine, other);
   });
 
-  it.each(['running', 'stored'])('whose upstream does not have it gets nothing of what is %s', async (state) => {
-    const { upstream, body } = fedUpstream();
-    const fill = await fetchFrom(upstream);
-    if (state === 'stored') {
+  it.each(['running', 'stored'])(
+    'whose upstream does not have the blob gets nothing of a fill that is %s',
+    async (state) => {
+      const { upstream, body } = fedUpstream();
+      const fill = await fetchFrom(upstream);
+      if (state === 'stored') {
+        body.end(bytes);
+        await fill.done;
+      }
+      const mine = new ScriptedUpstream([absent], 'mine.example');
+      mine.stat = { type: 'absent' };
+      expect(await fills.fetch(request(mine, { at: other }))).toEqual({ type: 'absent' });
       body.end(bytes);
       await fill.done;
-    }
-    const mine = new ScriptedUpstream([absent], 'mine.example');
-    mine.stat = { type: 'absent' };
-    expect(await fills.fetch(request(mine, { at: other }))).toEqual({ type: 'absent' });
-    body.end(bytes);
-    await fill.done;
-    expect(await domain.metadata.link(other, digest)).toBeUndefined();
-  });
+      expect(await domain.metadata.link(other, digest)).toBeUndefined();
+    },
+  );
 
   it('asks its own upstream when the first one does not have it', async () => {
     const theirs = new ScriptedUpstream([absent]);
@@ -377,7 +380,7 @@ describe('another image', () => {
   });
 });
 
-describe('a repository that is deleted meanwhile', () => {
+describe('a repository that is deleted during a fill', () => {
   it('leaves the others linked', async () => {
     const { upstream, body } = fedUpstream();
     const fill = await fetchFrom(upstream);
@@ -388,7 +391,7 @@ describe('a repository that is deleted meanwhile', () => {
     await expectStored(other);
   });
 
-  it('leaves the bytes to the collector when it was the only one; the reader has them', async () => {
+  it('leaves the bytes to the collector if it was the only one, and the reader still gets them', async () => {
     const { upstream, body } = fedUpstream();
     const fill = await fetchFrom(upstream);
     const reading = readBytes(fill.content());
@@ -399,7 +402,7 @@ describe('a repository that is deleted meanwhile', () => {
     expect(await domain.metadata.candidates(Number.MAX_SAFE_INTEGER, 9)).toMatchObject([{ kind: 'bytes', digest }]);
   });
 
-  it('is tried no more when the index fails for another reason', async () => {
+  it('is not retried when the index fails for another reason', async () => {
     const fails = once(isApplyOf('blob.link'), () => Promise.reject(new Error('the index is broken')));
     fills = makeFills({ metadata: hooked<MetadataStore>(domain.metadata, fails) });
     const fill = await fetchFrom(new ScriptedUpstream([serve(bytes)]));
@@ -409,7 +412,7 @@ describe('a repository that is deleted meanwhile', () => {
 });
 
 describe('closing and starting', () => {
-  it('breaks off what runs, waits or is asked for, and leaves nothing', async () => {
+  it('aborts running, waiting and new fills, and leaves nothing behind', async () => {
     const { upstream, body } = fedUpstream();
     const fill = await fetchFrom(upstream);
     const reading = expect(readBytes(fill.content())).rejects.toThrow();

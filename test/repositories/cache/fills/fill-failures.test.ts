@@ -25,7 +25,7 @@ describe('the failures of fills', () => {
     expect([refusal?.error.headers, refusal?.error.cause]).toEqual([headers, undefined]);
   });
 
-  it('hold 1 MiB together, however long their messages are: the oldest go', () => {
+  it('hold 1 MiB together, however long their messages are: the oldest are dropped', () => {
     const failures = new FillFailures(createRuntime(recordingLogger()));
     const error = new RegistryError('UNAVAILABLE', {
       message: 'x'.repeat(10_000),

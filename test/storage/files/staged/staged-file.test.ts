@@ -47,8 +47,16 @@ describe('StagedFile', () => {
     const closing = file.close();
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect(files.closeFile).not.toHaveBeenCalled();
+    expect(files.closeNow).not.toHaveBeenCalled();
     finish();
     await closing;
+    expect(files.closeNow).toHaveBeenCalledOnce();
+  });
+
+  it('closes in another thread while bytes are not on disk', async () => {
+    await file.append([Buffer.from('bytes')]);
+    await file.close();
+    expect(files.closeNow).not.toHaveBeenCalled();
     expect(files.closeFile).toHaveBeenCalledOnce();
   });
 });

@@ -106,7 +106,7 @@ describe('readLog', () => {
         if (isWhole) expect(content[offset] === 1 << bit || entries.some(({ type }) => type === 'gap')).toBe(true);
         expect(numbersOf(entries, false).length).toBeGreaterThanOrEqual(numbers.length);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 

@@ -1,0 +1,247 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import type { BlobStore } from '../ports/bytes.js';
+import type { MetadataStore } from '../ports/metadata/metadata.js';
+import {
+  bytesSchema,
+  chosenSchema,
+  secondsSchema,
+  strictOptions,
+  type Immutable,
+} from '../protocol/settings/option-schema.js';
+import { isRepositoryName } from '../protocol/names.js';
+import { isAddressOrNetwork } from '../util/addresses.js';
+
+/** Stores of the host application. */
+export interface GivenStores {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+}
+
+const folderProblem = 'must be the path of the data folder';
+const folderSchema = z
+  .string(`${folderProblem}, or { metadata, blobs }`)
+  .refine((folder) => folder !== '', folderProblem);
+const givenSchema = z
+  .custom<GivenStores>(isPair)
+  .meta({ typescript: '{ readonly blobs: BlobStore; readonly metadata: MetadataStore }' });
+
+const keysSchema = strictOptions({
+  accessKeyId: z.string().min(1),
+  secretAccessKey: z.string().min(1),
+  sessionToken: z.string().min(1).optional(),
+});
+type Keys = Immutable<z.output<typeof keysSchema>>;
+const keysFunctionSchema = z
+  .custom<() => Keys | Promise<Keys>>((value) => typeof value === 'function')
+  .meta({ typescript: '(() => S3Keys | Promise<S3Keys>)' });
+
+const s3Schema = strictOptions({
+  bucket: z
+    .string()
+    .regex(
+      /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+      'must be the name of a bucket: 3 to 63 lower-case letters, digits, "." and "-"',
+    )
+    .meta({
+      description: 'The name of the bucket, which must exist. It belongs to this registry alone, or the prefix does.',
+    }),
+  region: z
+    .string()
+    .regex(/^[a-z0-9-]+$/, 'must be the name of a region')
+    .default('us-east-1')
+    .meta({ description: 'The region that requests are signed for.' }),
+  endpoint: z
+    .string()
+    .refine(isOrigin, 'must be an http or https URL without a path')
+    .optional()
+    .meta({ description: 'The URL of the service, without the bucket.', unset: 'Amazon S3 in the region' }),
+  pathStyle: z.boolean().optional().meta({
+    description: 'Whether the bucket is part of the path, and not of the host name.',
+    unset: 'true with endpoint, else false',
+  }),
+  prefix: z
+    .string()
+    .regex(/^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*\/)*$/, 'must be empty, or folders that each end with "/"')
+    .default('')
+    .meta({ description: 'A prefix for the key of every object, such as `registry/`.' }),
+  credentials: chosenSchema<typeof keysSchema | typeof keysFunctionSchema>(
+    [keysSchema.meta({ title: 'S3Keys' }), keysFunctionSchema],
+    (value) => (typeof value === 'function' ? keysFunctionSchema : keysSchema),
+  )
+    .optional()
+    .meta({
+      description:
+        '`{ accessKeyId, secretAccessKey, sessionToken }`. In code also a function that returns them, for keys that expire.',
+      unset: 'the environment variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`',
+    }),
+  encryption: z.enum(['AES256', 'aws:kms']).optional().meta({
+    description: 'The encryption that the registry requests from the service.',
+    unset: 'the default of the bucket',
+  }),
+  kmsKeyId: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "The key for `encryption: 'aws:kms'`.", unset: "the service's own key" }),
+  trashSeconds: secondsSchema.default(3600).meta({
+    description:
+      'How long an object stays after its blob was deleted. Set it to at least the age of the oldest backup of the index that you would restore.',
+  }),
+  redirect: z.boolean().default(false).meta({
+    description:
+      'Whether clients get blobs from the bucket: a GET of at least 1 MiB is answered with a redirect to a URL that is valid for 15 minutes. `trashSeconds` must be at least as long.',
+  }),
+  redirectRepositories: z
+    .array(z.string().refine(isRepositoryName, 'must be the name of a repository'))
+    .optional()
+    .meta({ description: 'The repositories with redirects.', unset: 'all' }),
+  redirectNetworks: z
+    .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network such as 10.0.0.0/8'))
+    .optional()
+    .meta({
+      description: 'The networks of clients that reach the bucket. Others get blobs from the registry.',
+      unset: 'all',
+    }),
+  publicEndpoint: z
+    .string()
+    .refine(isOrigin, 'must be an http or https URL without a path')
+    .optional()
+    .meta({ description: 'The URL of the service in redirects.', unset: '`endpoint`' }),
+  maxUploadBufferBytes: bytesSchema
+    .min(1)
+    .default(256 * 1024 * 1024)
+    .meta({ description: 'Memory of all uploads in progress. Beyond it, they slow down.' }),
+  spool: z.string().min(1, 'must be the path of a folder').optional().meta({
+    description:
+      'The folder for content on its way to the bucket, such as transfers from other registries, on a local disk. Each process creates a folder of its own in it.',
+    unset: '`spool/` in the folder of the index; with PostgreSQL, the folder of the system for temporary files',
+  }),
+}).meta({ title: 'S3Options' });
+
+const levelSchema = strictOptions({
+  level: z.string().min(1, folderProblem).meta({
+    description: 'The folder of the index. It is created when it does not exist, and one process owns it.',
+  }),
+});
+const databaseUrlSchema = z
+  .string()
+  .refine(isDatabaseUrl, 'must be a URL of PostgreSQL: postgres://user:password@host:5432/database');
+const postgresSchema = strictOptions({
+  url: databaseUrlSchema.meta({
+    description:
+      'The database, which must exist: `postgres://user:password@host:5432/database`. It belongs to this registry alone. `?sslmode=verify-full&sslrootcert=…` encrypts.',
+  }),
+  listenUrl: databaseUrlSchema.optional().meta({
+    description: 'The same database without a pooler, for notifications.',
+    unset: '`url`',
+  }),
+  max: z.number().int().min(1).max(1000).default(16).meta({
+    description: 'Maximum number of connections of this process, besides the one for notifications.',
+  }),
+  maxStaleSeconds: secondsSchema.min(1).default(30).meta({
+    description:
+      'How long rules, users and tokens in memory are trusted while the database does not answer. Afterwards requests get 503.',
+  }),
+  prepare: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'Whether statements have names. `false` for pgbouncer before 1.21.' }),
+  migrate: z.boolean().default(true).meta({
+    description:
+      'Whether the registry creates and migrates the tables when it starts. `false`: only `artifactapi migrate` does, and the registry refuses to start with an older schema.',
+  }),
+}).meta({ title: 'PostgresOptions' });
+const databaseSchema = strictOptions({
+  postgres: postgresSchema.meta({ description: 'A PostgreSQL database, which any number of processes share.' }),
+});
+
+const bucketSchema = strictOptions({
+  metadata: chosenSchema<typeof levelSchema | typeof databaseSchema>([levelSchema, databaseSchema], (value) =>
+    typeof value === 'object' && value !== null && 'postgres' in value ? databaseSchema : levelSchema,
+  ).meta({ description: 'The location of the index.' }),
+  blobs: strictOptions({ s3: s3Schema.meta({ description: 'A bucket of Amazon S3 or a compatible service.' }) }).meta({
+    description: 'The location of the blobs.',
+  }),
+}).meta({ title: 'BucketStorageOptions' });
+
+/** The option `storage`. */
+export const storageSchema = chosenSchema<typeof folderSchema | typeof givenSchema | typeof bucketSchema>(
+  [folderSchema, givenSchema, bucketSchema],
+  (value) => (typeof value !== 'object' || value === null ? folderSchema : isGiven(value) ? givenSchema : bucketSchema),
+).meta({ title: 'StorageOptions' });
+
+/** An index in a folder or a database, and blobs in a bucket. */
+export type BucketStorage = Immutable<z.output<typeof bucketSchema>>;
+/** The option `storage` with every default filled in. */
+export type ResolvedStorage = string | GivenStores | BucketStorage;
+
+/** Returns whether the blobs are in a bucket. */
+export function isBucketStorage(storage: unknown): storage is BucketStorage {
+  return typeof storage === 'object' && storage !== null && !isGiven(storage);
+}
+
+/** An index in PostgreSQL, which several processes may share. */
+export type DatabaseIndex = Extract<BucketStorage['metadata'], { readonly postgres: unknown }>;
+
+/** Returns whether the index is in PostgreSQL. */
+export function isDatabaseIndex<M extends object>(metadata: M): metadata is Extract<M, { readonly postgres: unknown }> {
+  return 'postgres' in metadata;
+}
+
+type S3 = BucketStorage['blobs']['s3'];
+
+/** Returns the URL of the service. */
+export function endpointOf({ endpoint, region }: Pick<S3, 'endpoint' | 'region'>): URL {
+  return new URL(endpoint ?? `https://s3.${region}.amazonaws.com`);
+}
+
+/** Returns whether the bucket is part of the path, and not of the host name. */
+export function usesPaths({ endpoint, pathStyle }: Pick<S3, 'endpoint' | 'pathStyle'>): boolean {
+  return pathStyle ?? endpoint !== undefined;
+}
+
+/** Returns the name of the host in redirects. */
+export function redirectHostOf(s3: S3): string {
+  const { hostname } = s3.publicEndpoint === undefined ? endpointOf(s3) : new URL(s3.publicEndpoint);
+  return usesPaths(s3) ? hostname : `${s3.bucket}.${hostname}`;
+}
+
+/** Returns whether two values of the option `storage` are the same. Objects of code are compared by identity. */
+export function isSameStorage(before: ResolvedStorage, after: ResolvedStorage): boolean {
+  if (isBucketStorage(before) && isBucketStorage(after)) return isDeepStrictEqual(before, after);
+  return before === after;
+}
+
+function isPair(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'blobs' in value && 'metadata' in value;
+}
+
+/** Returns whether these are stores of the host application, and not options. */
+function isGiven(value: object): boolean {
+  const names = ['s3', 'folder', 'level', 'postgres'];
+  const parts: unknown[] = [
+    'blobs' in value ? value.blobs : undefined,
+    'metadata' in value ? value.metadata : undefined,
+  ];
+  return (
+    isPair(value) &&
+    !parts.some((part) => typeof part !== 'object' || part === null || names.some((name) => Object.hasOwn(part, name)))
+  );
+}
+
+/** The error of an invalid URL would show the password. */
+function isDatabaseUrl(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text);
+}
+
+function isOrigin(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.username === ''
+  );
+}

@@ -1,0 +1,42 @@
+/** Copies of a registry into other storage. */
+import type { DamagedContent, WorkOptions } from './backup.js';
+
+/** Entries of the index of which the target has another number than the source. */
+export interface CountDifference {
+  readonly kind: string;
+  readonly source: number;
+  readonly target: number;
+}
+
+/** The result of a copy. Times are milliseconds since the epoch. */
+export interface CopyReport {
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** Number and total size of the blobs that the index refers to, without damaged ones. */
+  readonly blobs: number;
+  readonly bytes: number;
+  /** The part of them that this run sent. */
+  readonly added: number;
+  readonly addedBytes: number;
+  /** Entries of the index, by kind. */
+  readonly entries: Readonly<Record<string, number>>;
+  readonly differences: readonly CountDifference[];
+  /** Blobs that the source lacks, or whose bytes are wrong. */
+  readonly damaged: readonly DamagedContent[];
+}
+
+/** Copies of other registries into the storage of this one. */
+export interface StorageCopies {
+  /**
+   * Copies the data folder of a stopped registry, or a backup of a running one, into storage that is empty, or that an
+   * earlier copy of the same registry filled. Sends only blobs that the target lacks, and replaces the index.
+   * @throws Error when the source cannot be read, or the target belongs to another registry; nothing was changed then.
+   */
+  copyFrom(folder: string, work: WorkOptions): Promise<CopyReport>;
+  /**
+   * Ends the copy into this storage, if there is one: from now on this is a registry of its own, and another run would undo
+   * its changes.
+   * @throws Error when the copy is incomplete.
+   */
+  end(): Promise<void>;
+}

@@ -1,0 +1,204 @@
+/**
+ * The index in PostgreSQL, for any number of processes. `postgres-metadata-store.ts` implements the port, `apply/` writes,
+ * `reads/` reads, `migrations/` makes the tables. Only this file knows the package `pg`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientBase, CustomTypesConfig, Pool, PoolClient, default as Package } from 'pg';
+import type { MetadataStatus } from '../../ports/metadata/index-status.js';
+import { isAnswer, isDatabaseFull, isTransient, isUnavailable, toStoreError, unavailable } from './postgres-errors.js';
+import type { Executor, Statement } from './postgres-statement.js';
+
+/** How to reach the database. */
+export interface PoolOptions {
+  /** `postgres://user:password@host:port/database`, or with `?host=` the folder of a Unix socket. */
+  readonly url: string;
+  /** Maximum number of connections. @default 16 */
+  readonly max?: number;
+  /** False: unnamed statements only, for poolers that mix up named ones (pgbouncer before 1.21). @default true */
+  readonly prepare?: boolean;
+}
+
+/** How a transaction is written. */
+export interface TransactionOptions {
+  /** False: a crash of the database server may lose the transaction. A crash of this process does not. */
+  readonly durable: boolean;
+}
+
+const connectTimeoutMs = 5000;
+/** More than the server's own limit, so that this one only ends queries of a server that does not answer. */
+const queryTimeoutMs = 12_000;
+const maxAttempts = 4;
+const settleMs = 5000;
+
+/**
+ * Limits that hold in one transaction, since a pooler gives the connection to others. The id of the transaction is the only
+ * way to find out later whether a commit without an answer succeeded. Plans are kept: to plan a statement over all partitions
+ * again takes longer than to run it.
+ */
+const begin =
+  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'; " +
+  "SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL plan_cache_mode = force_generic_plan; ";
+const readId = 'SELECT pg_current_xact_id()::text AS xid';
+
+/** Connections to one database. */
+export class PostgresPool implements Executor {
+  readonly #pool: Pool;
+  readonly #prepare: boolean;
+  #failure: MetadataStatus['lastFailure'];
+  #writable = true;
+
+  private constructor(pool: Pool, prepare: boolean) {
+    this.#pool = pool;
+    this.#prepare = prepare;
+    // Without a listener, a connection that breaks while idle would end the process. The next query opens another one.
+    pool.on('error', () => {});
+    pool.on('connect', (client) => client.on('error', () => {}));
+  }
+
+  /** Creates the pool. Does not connect. @throws Error when the package is missing. */
+  static async create({ url, max = 16, prepare = true }: PoolOptions): Promise<PostgresPool> {
+    const pg = await loadPackage();
+    const types: CustomTypesConfig = {
+      getTypeParser: (oid, ...format) =>
+        // All of our 8-byte integers are exact numbers.
+        oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, ...format),
+    };
+    const pool = new pg.Pool({
+      connectionString: url,
+      max,
+      connectionTimeoutMillis: connectTimeoutMs,
+      query_timeout: queryTimeoutMs,
+      keepAlive: true,
+      application_name: 'artifactapi',
+      types,
+    });
+    return new PostgresPool(pool, prepare);
+  }
+
+  async rows<T extends object>(statement: Statement, values: readonly unknown[] = []): Promise<readonly T[]> {
+    try {
+      return (await this.#pool.query<T>(this.#query(statement, values))).rows;
+    } catch (error) {
+      throw toStoreError(error);
+    }
+  }
+
+  /**
+   * Runs work in one transaction. Runs it again after a deadlock, so work must not keep state from an earlier run.
+   * @throws RegistryError UNAVAILABLE while the database is away, also when it is unknown whether the commit succeeded.
+   */
+  async transaction<T>(work: (session: Executor) => Promise<T>, options: TransactionOptions): Promise<T> {
+    try {
+      const result = await this.#repeat(work, options);
+      this.#writable = true;
+      return result;
+    } catch (error) {
+      const translated = toStoreError(error);
+      if (isUnavailable(translated)) this.#noteFailure(translated.cause);
+      throw translated;
+    }
+  }
+
+  /** Opens a connection outside the pool, for LISTEN. */
+  async connect(url: string): Promise<ClientBase & { end(): Promise<void> }> {
+    const pg = await loadPackage();
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  }
+
+  /** Reports failures of writes. Does no I/O. */
+  status(): MetadataStatus {
+    const status = { writable: this.#writable, reopens: 0 };
+    return this.#failure === undefined ? status : { ...status, lastFailure: this.#failure };
+  }
+
+  /** Waits for running queries and closes all connections. */
+  close(): Promise<void> {
+    return this.#pool.end();
+  }
+
+  async #repeat<T>(work: (session: Executor) => Promise<T>, options: TransactionOptions): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#attempt(work, options);
+      } catch (error) {
+        if (!isTransient(error) || attempt === maxAttempts) throw error;
+        await sleep(Math.random() * 20 * attempt);
+      }
+    }
+  }
+
+  async #attempt<T>(work: (session: Executor) => Promise<T>, { durable }: TransactionOptions): Promise<T> {
+    const client = await this.#pool.connect();
+    let broken: Error | undefined;
+    try {
+      const xid = await beginTransaction(client, durable);
+      const result = await work({ rows: (statement, values) => this.#run(client, statement, values) });
+      try {
+        await client.query('COMMIT');
+      } catch (error) {
+        if (isAnswer(error)) throw error;
+        broken = error as Error;
+        await this.#settle(xid, error);
+      }
+      return result;
+    } catch (error) {
+      if (broken === undefined) await client.query('ROLLBACK').catch((failure: Error) => (broken = failure));
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  async #run<T extends object>(
+    client: PoolClient,
+    statement: Statement,
+    values: readonly unknown[] = [],
+  ): Promise<readonly T[]> {
+    return (await client.query<T>(this.#query(statement, values))).rows;
+  }
+
+  /**
+   * Finds out on another connection whether a transaction whose commit got no answer was committed. It must not run again
+   * without knowing: its own success would break its preconditions.
+   * @throws RegistryError UNAVAILABLE unless it was committed
+   */
+  async #settle(xid: string, cause: unknown): Promise<void> {
+    const deadline = performance.now() + settleMs;
+    do {
+      const { rows } = await this.#pool.query<{ status: string }>('SELECT pg_xact_status($1::xid8) AS status', [xid]);
+      const status = rows[0]?.status;
+      if (status === 'committed') return;
+      if (status === 'aborted') throw unavailable(cause);
+      await sleep(100);
+    } while (performance.now() < deadline);
+    throw unavailable(cause, 'the database did not report whether the write succeeded');
+  }
+
+  #query({ name, text }: Statement, values: readonly unknown[]): { name?: string; text: string; values: unknown[] } {
+    return this.#prepare ? { name, text, values: [...values] } : { text, values: [...values] };
+  }
+
+  #noteFailure(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#writable = false;
+    this.#failure = { message, at: Date.now(), noSpace: isDatabaseFull(error) };
+  }
+}
+
+async function beginTransaction(client: PoolClient, durable: boolean): Promise<string> {
+  const commit = durable ? '' : 'SET LOCAL synchronous_commit = off; ';
+  // Several statements in one message: one result each, which the types of the package do not know.
+  const results = (await client.query(`${begin}${commit}${readId}`)) as unknown as { rows: { xid: string }[] }[];
+  return results.at(-1)?.rows[0]?.xid ?? '';
+}
+
+async function loadPackage(): Promise<typeof Package> {
+  try {
+    return (await import('pg')).default;
+  } catch (error) {
+    throw new Error('storage in PostgreSQL needs the package "pg": npm install pg', { cause: error });
+  }
+}

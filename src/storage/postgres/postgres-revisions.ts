@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PostgresPool } from './postgres-pool.js';
+import { sql } from './postgres-statement.js';
+
+const readRevisions = sql('SELECT kind, value FROM revision');
+/** How often revisions are read, whether or not notifications arrive. */
+const pollMs = 1000;
+/** The longest pause between attempts to listen again. */
+const maxPauseMs = 10_000;
+
+/** Options of the revisions. */
+export interface RevisionsOptions {
+  /** Where to listen for notifications: not a pooler. Absent: only polls. */
+  readonly listenUrl?: string | undefined;
+  /** How long what is in memory is trusted without an answer of the database. */
+  readonly maxStaleMs: number;
+  /** A clock that only goes forward, in milliseconds. */
+  readonly now: () => number;
+  /** Called when kinds of documents, or `repository`, may have changed. */
+  readonly onChange: (kinds: ReadonlySet<string>) => void;
+}
+
+/**
+ * Follows the revisions of documents and repositories that other processes change: by notifications, which arrive at once
+ * but may be lost, and by a poll each second.
+ */
+export class Revisions {
+  readonly #pool: Pick<PostgresPool, 'rows' | 'connect'>;
+  readonly #options: RevisionsOptions;
+  #known: ReadonlyMap<string, number> = new Map();
+  #contactAt = -Infinity;
+  #polling: Promise<void> | undefined;
+  #again = false;
+  #timer: NodeJS.Timeout | undefined;
+  #listener: { end(): Promise<void> } | undefined;
+  #listening: Promise<void> | undefined;
+  #isClosed = false;
+  readonly #ended = new AbortController();
+
+  constructor(pool: Pick<PostgresPool, 'rows' | 'connect'>, options: RevisionsOptions) {
+    this.#pool = pool;
+    this.#options = options;
+  }
+
+  /** Reads the revisions and begins to follow them. */
+  async start(): Promise<void> {
+    await this.poll();
+    this.#timer = setInterval(() => void this.poll().catch(() => {}), pollMs).unref();
+    if (this.#options.listenUrl !== undefined) this.#listening = this.#listen(this.#options.listenUrl);
+  }
+
+  /**
+   * Resolves when the revisions are recent enough to trust what was read with them.
+   * @throws RegistryError UNAVAILABLE after too long a time without contact
+   */
+  async trusted(): Promise<void> {
+    const { now, maxStaleMs } = this.#options;
+    if (now() - this.#contactAt > maxStaleMs) await this.poll();
+  }
+
+  /** Reads the revisions now. Calls while one runs share the next one. */
+  async poll(): Promise<void> {
+    if (this.#polling !== undefined) this.#again = true;
+    this.#polling ??= this.#read().finally(() => (this.#polling = undefined));
+    return this.#polling;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#ended.abort();
+    clearInterval(this.#timer);
+    await this.#listener?.end().catch(() => {});
+    await this.#listening;
+    await this.#polling?.catch(() => {});
+  }
+
+  async #read(): Promise<void> {
+    do {
+      this.#again = false;
+      const startedAt = this.#options.now();
+      const rows = await this.#pool.rows<{ kind: string; value: number }>(readRevisions);
+      const before = this.#known;
+      this.#known = new Map(rows.map(({ kind, value }) => [kind, value]));
+      this.#contactAt = startedAt;
+      const changed = rows.filter(({ kind, value }) => before.get(kind) !== value).map(({ kind }) => kind);
+      if (changed.length > 0) this.#options.onChange(new Set(changed));
+    } while (this.#again);
+  }
+
+  /** Keeps a connection that listens, and opens another one when it breaks. */
+  async #listen(url: string): Promise<void> {
+    for (let pauseMs = 100; !this.#isClosed; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
+      try {
+        const client = await this.#pool.connect(url);
+        this.#listener = client;
+        const ended = new Promise<void>((resolve) => void client.once('end', resolve));
+        client.on('notification', () => void this.poll().catch(() => {}));
+        if (this.#isClosed) await client.end();
+        else await client.query('LISTEN artifactapi');
+        pauseMs = 100;
+        // What was notified before this connection listened.
+        await this.poll().catch(() => {});
+        await ended;
+      } catch {
+        // The poll keeps what is in memory current.
+      }
+      if (!this.#isClosed) await sleep(pauseMs, undefined, { ref: false, signal: this.#ended.signal }).catch(() => {});
+    }
+  }
+}

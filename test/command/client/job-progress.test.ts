@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { failureOf, formatJobProgress } from '../../../src/command/client/job-progress.js';
+
+const now = Date.UTC(2026, 6, 25, 12);
+const eta = new Date(now + 3 * 60_000).toISOString();
+
+it.each<[what: string, job: Record<string, unknown>, text: string]>([
+  ['a job that has counted nothing', { kind: 'garbage' }, 'garbage'],
+  ['a job without a total', { kind: 'scrub', done: 5, unit: 'blobs' }, 'scrub  5 blobs'],
+  ['a job with nothing to do', { kind: 'scrub', done: 0, total: 0, unit: 'bytes' }, 'scrub  0 B'],
+  [
+    'a job that counts blobs',
+    { kind: 'scrub', done: 400, total: 1000, unit: 'blobs', eta_at: eta },
+    `[${'#'.repeat(12)}${' '.repeat(18)}]  40 %  400 of 1000 blobs, done in 3 min`,
+  ],
+  [
+    'a job that counts bytes, and more than expected',
+    { kind: 'backup', done: 4096, total: 2048, unit: 'bytes' },
+    `[${'#'.repeat(30)}] 100 %  4.00 KiB of 2.00 KiB`,
+  ],
+])('the progress of %s fits one line', (_what, job, text) => {
+  expect(formatJobProgress(job, now)).toBe(text);
+});
+
+it.each<[state: string, error: string | undefined, message: string, exitCode: number]>([
+  ['partly', undefined, 'job 7 was only partly done: see its report', 3],
+  ['cancelled', undefined, 'job 7 was cancelled', 1],
+  ['failed', 'disk full', 'job 7 failed: disk full', 1],
+])('a job that ended as %s is a failure', (state, error, message, exitCode) => {
+  expect(failureOf({ id: '7', state, error })).toMatchObject({ message, exitCode });
+});
+
+it.each(['succeeded', 'waiting'])('a job that ended as %s is no failure', (state) => {
+  expect(failureOf({ id: '7', state })).toBeUndefined();
+});

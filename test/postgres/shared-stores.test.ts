@@ -1,0 +1,206 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RegistryOptions } from '../../src/index.js';
+import type { S3Connection } from '../../src/storage/s3/s3-options.js';
+import { createBucket, listBucket } from '../s3/support/bucket.js';
+import { credentials } from '../s3/support/versitygw.js';
+import { Client } from '../support/clients/client.js';
+import { MiB } from '../support/content/bytes.js';
+import { digest, someBytes } from '../support/content/content.js';
+import { startPostgresProxy, type PostgresProxy } from '../support/servers/postgres-proxy.js';
+import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
+import { pullsCompletely, pushSmallImage, quiet } from '../support/storage/backup-scene.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { createDatabase, type TestDatabase } from './databases.js';
+
+interface Node {
+  readonly registry: TestRegistry;
+  readonly client: Client;
+}
+
+let database: TestDatabase;
+let connection: S3Connection;
+let spool: string;
+const opened: Node[] = [];
+
+beforeEach(async () => {
+  database = await createDatabase();
+  connection = await createBucket();
+  spool = await makeScratchFolder();
+});
+afterEach(async () => {
+  for (const { registry, client } of opened.splice(0)) {
+    await client.close();
+    await registry.close();
+  }
+  await removeScratchFolder(spool);
+  await database.drop();
+});
+
+/** Returns the option `storage` of a node. */
+function storageOn(
+  postgres: { url?: string; migrate?: boolean } = {},
+  { endpoint, bucket, prefix } = connection,
+): RegistryOptions['storage'] {
+  const s3 = { endpoint: endpoint.href, bucket, prefix, credentials, trashSeconds: 0, spool };
+  return { metadata: { postgres: { url: database.url, max: 4, ...postgres } }, blobs: { s3 } };
+}
+
+/** Starts a node from options alone. */
+async function startNode(storage = storageOn()): Promise<Node> {
+  const garbageCollection = { intervalSeconds: 0, graceSeconds: 0 };
+  const registry = await startRegistry({ ...quiet, garbageCollection, storage });
+  const node = { registry, client: new Client(registry.url) };
+  opened.push(node);
+  return node;
+}
+
+/** Returns why a node does not start: what clients read, and what the operator reads. */
+async function refusal(storage: RegistryOptions['storage']): Promise<string> {
+  const started = startRegistry({ ...quiet, storage });
+  return started.then(
+    async (registry) => {
+      await registry.close();
+      return 'started';
+    },
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+}
+
+describe('three nodes with one database and one bucket', () => {
+  it('serve what was pushed to another one, also to a node that starts later', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const images = [
+      await pushSmallImage(first.client, 'local/app', '1'),
+      await pushSmallImage(second.client, 'local/app', '2', 20 * MiB),
+    ];
+    const third = await startNode();
+    for (const { client } of [first, second, third]) {
+      for (const image of images) expect(await pullsCompletely(client, image)).toBe(true);
+      expect((await client.get('/v2/local/app/tags/list')).json()).toMatchObject({ tags: ['1', '2'] });
+    }
+    for (const { registry } of [first, second, third]) {
+      expect(await registry.registry.health()).toMatchObject({ status: 'ok' });
+    }
+  });
+
+  it('continue and finish an upload that was started on another one', async () => {
+    const [first, second, third] = [await startNode(), await startNode(), await startNode()];
+    const bytes = someBytes('an upload', 13 * MiB);
+    const started = await first.client.post('/v2/local/app/blobs/uploads/');
+    const location = started.header('location').replace(/^https?:\/\/[^/]+/, '');
+    expect(started.status).toBe(202);
+    const patch = await second.client.send('PATCH', location, {
+      headers: { 'Content-Type': 'application/octet-stream', 'Content-Range': `0-${6 * MiB - 1}` },
+      body: bytes.subarray(0, 6 * MiB),
+    });
+    expect([patch.status, patch.header('range')]).toEqual([202, `0-${6 * MiB - 1}`]);
+    const next = patch.header('location').replace(/^https?:\/\/[^/]+/, '');
+    const rest = await third.client.send('PATCH', next, {
+      headers: { 'Content-Type': 'application/octet-stream', 'Content-Range': `${6 * MiB}-${bytes.length - 1}` },
+      body: bytes.subarray(6 * MiB),
+    });
+    expect(rest.status).toBe(202);
+    const last = rest.header('location').replace(/^https?:\/\/[^/]+/, '');
+    const put = await first.client.send('PUT', `${last}${last.includes('?') ? '&' : '?'}digest=${digest(bytes)}`);
+    expect(put.status).toBe(201);
+    for (const { client } of [first, second, third]) {
+      expect((await client.get(`/v2/local/app/blobs/${digest(bytes)}`)).body.equals(bytes)).toBe(true);
+    }
+  });
+
+  it('collect the garbage of each other and keep what is in use', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const image = await pushSmallImage(first.client, 'local/app', '1', 20 * MiB);
+    const kept = await pushSmallImage(second.client, 'local/app', '2');
+    expect((await second.client.delete(`/v2/local/app/manifests/${image.manifest.digest}`)).status).toBe(202);
+    // Several passes: links become candidates for bytes, and each node leaves the other's claims alone.
+    let deleted = 0;
+    await expect
+      .poll(async () => {
+        for (const { registry } of [first, second]) {
+          deleted += (await registry.registry.collectGarbage({ graceSeconds: 0 })).blobsDeleted;
+        }
+        return deleted;
+      })
+      .toBe(3);
+    for (const { client } of [first, second]) expect(await pullsCompletely(client, kept)).toBe(true);
+    await opened.shift()?.client.close();
+    await first.registry.close();
+    const third = await startNode();
+    // A start deletes the objects whose time has come.
+    await expect.poll(() => listBucket(connection)).toHaveLength(1 + 3);
+    expect(await pullsCompletely(third.client, kept)).toBe(true);
+  });
+
+  it('spool in folders of their own, which end with them', async () => {
+    await startNode();
+    await startNode();
+    expect(await readdir(spool)).toHaveLength(2);
+    for (const { registry, client } of opened.splice(0)) {
+      await client.close();
+      await registry.close();
+    }
+    expect(await readdir(spool)).toEqual([]);
+  });
+});
+
+describe('a node refuses to start', () => {
+  it('with the bucket of another registry, and with the wrong bucket of its own database', async () => {
+    const { client } = await startNode();
+    const image = await pushSmallImage(client, 'local/app', '1');
+    const other = await createDatabase();
+    expect(await refusal(storageOn({ url: other.url }))).toContain('the bucket belongs to another registry');
+    await other.drop();
+    expect(await refusal(storageOn({}, await createBucket()))).toContain('but the index has blobs');
+    expect(await pullsCompletely(client, image)).toBe(true);
+    expect(await pullsCompletely((await startNode()).client, image)).toBe(true);
+  });
+
+  it('without the tables of this release, unless it may migrate', async () => {
+    expect(await refusal(storageOn({ migrate: false }))).toBe('the database has no schema: run "artifactapi migrate"');
+    await startNode();
+    await database.query('UPDATE schema_version SET version = 99');
+    expect(await refusal(storageOn())).toMatch(/version 99, this release knows \d+ at most: use a newer release/);
+    await database.query('UPDATE schema_version SET version = 1');
+    expect(await refusal(storageOn({ migrate: false }))).toBe('started');
+  });
+
+  it.each([
+    ['a login that the database refuses', 'user=app', 'user=stranger', 'role "stranger" does not exist'],
+    ['a database that does not exist', /\/test_\w+/, '/missing', 'database "missing" does not exist'],
+    ['a server that is away', /host=[^&]+/, `host=${path.join('/', 'nowhere')}`, 'the database is unavailable'],
+  ])('with %s', async (_case, from, to, message) => {
+    expect(await refusal(storageOn({ url: database.url.replace(from, to) }))).toContain(message);
+  });
+});
+
+describe('while the database is away', () => {
+  let proxy: PostgresProxy;
+  beforeEach(async () => {
+    proxy = await startPostgresProxy(database.url);
+  });
+  afterEach(() => proxy.stop());
+
+  it('a node answers 503 with Retry-After and recovers by itself', async () => {
+    const { client, registry } = await startNode(storageOn({ url: proxy.url }));
+    const image = await pushSmallImage(client, 'local/app', '1', 9 * MiB);
+    proxy.refuse(true);
+    const answers = [
+      await client.get('/v2/local/app/manifests/1'),
+      await client.get(`/v2/local/app/blobs/${digest(image.layer)}`),
+      await client.post('/v2/local/app/blobs/uploads/'),
+    ];
+    for (const { status, headers, codes } of answers) {
+      expect([status, headers['retry-after'], codes]).toEqual([503, '5', ['UNAVAILABLE']]);
+    }
+    expect(await registry.registry.health()).toMatchObject({
+      status: 'unavailable',
+      components: { index: { status: 'failed', reason: 'the database is unavailable' } },
+    });
+    proxy.refuse(false);
+    expect(await pullsCompletely(client, image)).toBe(true);
+    await expect.poll(async () => (await registry.registry.health()).status).toBe('ok');
+  });
+});
