@@ -19,7 +19,7 @@ const views: readonly ViewRow[] = [
   ['history', '#/images/local/team/app?reference=latest&tab=history', 'current'],
   ['raw', '#/images/local/team/app?reference=1.10.0&tab=raw', 'schemaVersion'],
   ['used-by', '#/images/local/team/app?reference=latest&tab=used-by', '1.10.0-rc1'],
-  ['not-found', '#/nowhere', 'There is no view'],
+  ['not-found', '#/nowhere', 'was not found'],
 ];
 
 let browser: Browser;
