@@ -2,7 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { connectGuides, type Lines } from '../ui/src/connect-guides.js';
+import { connectGuides, type Lines } from '../ui/src/views/connect/connect-guides.js';
 import { loginFlags, openAccessBed, type AccessBed } from './support/access-bed.js';
 import { busyboxImage, writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { textOfLoginProblem } from '../ui/src/login-problems.js';
+import { textOfLoginProblem } from '../ui/src/views/access/login-problems.js';
 
 it.each([
   ['again', 'The login took too long, or began in another window. Log in again.'],

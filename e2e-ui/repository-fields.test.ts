@@ -8,7 +8,7 @@ import {
   valuesFor,
   type Field,
   type Schema,
-} from '../ui/src/repository-fields.js';
+} from '../ui/src/views/repositories/repository-fields.js';
 
 const file = path.join(import.meta.dirname, '../docs/openapi.json');
 const { components } = JSON.parse(readFileSync(file, 'utf8')) as {

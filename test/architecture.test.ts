@@ -46,7 +46,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   yaml: [/^src\/command\/config-(?:file|positions)\.ts$/],
   'proxy-from-env': [/^src\/util\/outgoing\/outgoing-proxy\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
-  'content-type': [/^src\/protocol\/manifest\.ts$/],
+  'content-type': [/^src\/protocol\/manifests\/manifest\.ts$/],
   'lru-cache': [/^src\/(?:storage|repositories|access|upstream)\//, /^src\/http\/limits\/rate-limit\.ts$/],
   jose: [/^src\/access\//],
   bcryptjs: [/^src\/access\/identities\/password-/],
@@ -161,6 +161,8 @@ describe('architecture: layers', () => {
     { folder: 'src/archives/export/', entrances: ['src/archives/export/archive-export.ts'], from: 'src/archives/' },
     { folder: 'src/archives/tar/', entrances: [], from: 'src/archives/' },
     { folder: 'src/access/tokens/', entrances: [], from: 'src/access/' },
+    { folder: 'src/access/rules/', entrances: [], from: 'src/access/' },
+    { folder: 'src/access/authentication/', entrances: [], from: 'src/access/' },
     { folder: 'src/access/identities/', entrances: [], from: 'src/access/' },
   ])('$folder is private except for its entrances', ({ folder, entrances, from = folder }) => {
     const strays = sources

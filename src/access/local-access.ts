@@ -1,7 +1,7 @@
 import { anonymous } from '../util/anonymous.js';
 import type { Access, AccessControl } from '../ports/access/access.js';
 import { RegistryError } from '../protocol/errors.js';
-import { everyImage } from './reach.js';
+import { everyImage } from './rules/reach.js';
 
 const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'anyone', 'ping', 'token', 'browse', 'pull', 'catalog']);
 

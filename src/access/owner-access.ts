@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { AccessControl, Principal } from '../ports/access/access.js';
 import { RegistryError } from '../protocol/errors.js';
-import { everyImage } from './reach.js';
+import { everyImage } from './rules/reach.js';
 
 /** A process that opened the data folder to administer it, and so may do everything. */
 export interface Owner {

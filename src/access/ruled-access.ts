@@ -21,10 +21,10 @@ import { toCanonicalImage } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
-import { Authentication, type AuthenticationParts, type TokenMint } from './authentication.js';
-import { describeRequired, unauthorized } from './challenge.js';
-import { intersect, reachOfImages } from './reach.js';
-import { isAnonymous, type RuleSet } from './rules.js';
+import { Authentication, type AuthenticationParts, type TokenMint } from './authentication/authentication.js';
+import { describeRequired, unauthorized } from './authentication/challenge.js';
+import { intersect, reachOfImages } from './rules/reach.js';
+import { isAnonymous, type RuleSet } from './rules/rules.js';
 
 /** The parts that `RuledAccess` combines. */
 export interface RuledAccessParts extends AuthenticationParts {

@@ -1,4 +1,4 @@
-import { archiveInvalid } from '../protocol/archive.js';
+import { archiveInvalid } from '../protocol/manifests/archive.js';
 import { parseName, parseTag, type Tag } from '../protocol/names.js';
 
 /** Matches a first part of a name that docker takes for a host: it has a dot or a port, or is `localhost`. */

@@ -2,7 +2,7 @@ import type { Principal } from '../ports/access/access.js';
 import type { Caller, Repository, ResolvedName } from '../ports/repository.js';
 import type { Forward } from '../ports/upstream.js';
 import { RegistryError } from '../protocol/errors.js';
-import { manifestTypes } from '../protocol/manifest.js';
+import { manifestTypes } from '../protocol/manifests/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
 import { buildPath, type Endpoint, type Match } from '../protocol/tables/route-table.js';
 import type { RequestTarget } from './exchange.js';

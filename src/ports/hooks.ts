@@ -2,8 +2,8 @@
  * The hooks of the host application: their arguments and results, and the gate through which the registry calls them.
  */
 import type { Digest } from '../protocol/digest.js';
-import type { ManifestView } from '../protocol/manifest-view.js';
-import type { ParsedManifest } from '../protocol/manifest.js';
+import type { ManifestView } from '../protocol/manifests/manifest-view.js';
+import type { ParsedManifest } from '../protocol/manifests/manifest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { Caller } from './access/caller.js';
 import type { ImageKey, ManifestContent, Referrer } from './metadata/images.js';

@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Condition } from '../protocol/conditions.js';
 import type { Algorithm, Digest } from '../protocol/digest.js';
-import type { ParsedManifest } from '../protocol/manifest.js';
+import type { ParsedManifest } from '../protocol/manifests/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
 import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-config.js';
 import type { BlobContent, ByteRange } from './bytes.js';

@@ -15,7 +15,7 @@ import type {
 import type { Hop } from '../protocol/upstream/redirects.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import type { Digest } from '../protocol/digest.js';
-import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
+import { manifestTypes, ociIndexType } from '../protocol/manifests/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { discard } from '../util/outgoing/answer-body.js';

@@ -2,7 +2,7 @@ import type { ManifestContent, ManifestInfo } from '../ports/metadata/images.js'
 import type { UpstreamAnswer } from '../ports/upstream.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
-import { maxManifestBytes, manifestTypes, sniffManifestType } from '../protocol/manifest.js';
+import { maxManifestBytes, manifestTypes, sniffManifestType } from '../protocol/manifests/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import type { TurnGate } from '../util/scheduling/turns.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from '../protocol/upstream/answer-headers.js';

@@ -1,9 +1,9 @@
 import type { ManifestContent, Referrer } from '../ports/metadata/images.js';
 import { algorithmOf, hexOf, isDigest, type Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
-import { ociIndexType } from '../protocol/manifest.js';
+import { ociIndexType } from '../protocol/manifests/manifest.js';
 import { parseTag, type Tag } from '../protocol/names.js';
-import { isTextRecord } from '../protocol/schemas.js';
+import { isTextRecord } from '../protocol/manifests/schemas.js';
 import { mediaTypeOf } from '../protocol/upstream/answer-headers.js';
 import { absent, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import { discard } from '../util/outgoing/answer-body.js';

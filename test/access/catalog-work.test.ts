@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RuleSet } from '../../src/access/rules.js';
+import { RuleSet } from '../../src/access/rules/rules.js';
 import { createListCatalog } from '../../src/http/handlers/distribution/discovery.js';
 import { anonymous } from '../../src/util/anonymous.js';
 import type { Caller, Repository, RepositoryDirectory } from '../../src/ports/repository.js';

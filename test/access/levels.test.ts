@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createLocalAccess } from '../../src/access/local-access.js';
 import { RuledAccess, type RuledAccessParts } from '../../src/access/ruled-access.js';
-import { RuleSet } from '../../src/access/rules.js';
+import { RuleSet } from '../../src/access/rules/rules.js';
 import type { Access, AccessTarget, Principal } from '../../src/ports/access/access.js';
 import { accessLimitSchema, accessRuleSchema, type AccessRule } from '../../src/protocol/settings/access-config.js';
 import { anonymous } from '../../src/util/anonymous.js';

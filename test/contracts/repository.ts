@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PageRequest } from '../../src/ports/pages.js';
 import type { Repository, RepositoryWriter } from '../../src/ports/repository.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
-import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
+import { parseManifest, type ParsedManifest } from '../../src/protocol/manifests/manifest.js';
 import { parseTag, type SessionId } from '../../src/protocol/names.js';
 import { readBytes } from '../../src/util/streams/streams.js';
 import { callerWho } from '../support/access/callers.js';

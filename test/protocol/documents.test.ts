@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { parseIndex, parseSaved } from '../../src/protocol/archive.js';
+import { parseIndex, parseSaved } from '../../src/protocol/manifests/archive.js';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { JsonLimitError, parseJson } from '../../src/protocol/json.js';
 import { decodeRepository } from '../../src/protocol/tables/management.js';
-import { maxManifestBytes, parseManifest } from '../../src/protocol/manifest.js';
-import { listOf, maxDescriptors } from '../../src/protocol/schemas.js';
+import { maxManifestBytes, parseManifest } from '../../src/protocol/manifests/manifest.js';
+import { listOf, maxDescriptors } from '../../src/protocol/manifests/schemas.js';
 import { readTags } from '../../src/upstream/upstream-lists.js';
 import { describeBytes, digest, types } from '../support/content/content.js';
 

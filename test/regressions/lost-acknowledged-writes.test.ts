@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import type { ParsedManifest } from '../../src/protocol/manifest.js';
+import type { ParsedManifest } from '../../src/protocol/manifests/manifest.js';
 import { parseTag } from '../../src/protocol/names.js';
 import {
   anyone,

@@ -15,17 +15,17 @@ export interface ViewProps {
 
 /** The views by the first part of their paths. The code of each is loaded when it is opened. */
 const views: Readonly<Record<string, ComponentType<ViewProps>>> = {
-  '': lazy(() => import('./views/overview.tsx').then(({ Overview }) => Overview)),
-  repositories: lazy(() => import('./views/repositories.tsx').then(({ Repositories }) => Repositories)),
-  images: lazy(() => import('./views/images.tsx').then(({ Images }) => Images)),
-  activity: lazy(() => import('./views/activity.tsx').then(({ Activity }) => Activity)),
-  upload: lazy(() => import('./views/upload.tsx').then(({ Upload }) => Upload)),
-  connect: lazy(() => import('./views/connect.tsx').then(({ Connect }) => Connect)),
-  jobs: lazy(() => import('./views/jobs.tsx').then(({ Jobs }) => Jobs)),
-  caches: lazy(() => import('./views/caches.tsx').then(({ Caches }) => Caches)),
-  login: lazy(() => import('./views/login-problem.tsx').then(({ LoginProblem }) => LoginProblem)),
-  account: lazy(() => import('./views/my-account.tsx').then(({ MyAccount }) => MyAccount)),
-  access: lazy(() => import('./views/access.tsx').then(({ Access }) => Access)),
+  '': lazy(() => import('./views/overview/overview.tsx').then(({ Overview }) => Overview)),
+  repositories: lazy(() => import('./views/repositories/repositories.tsx').then(({ Repositories }) => Repositories)),
+  images: lazy(() => import('./views/images/images.tsx').then(({ Images }) => Images)),
+  activity: lazy(() => import('./views/activity/activity.tsx').then(({ Activity }) => Activity)),
+  upload: lazy(() => import('./views/images/upload.tsx').then(({ Upload }) => Upload)),
+  connect: lazy(() => import('./views/connect/connect.tsx').then(({ Connect }) => Connect)),
+  jobs: lazy(() => import('./views/jobs/jobs.tsx').then(({ Jobs }) => Jobs)),
+  caches: lazy(() => import('./views/caches/caches.tsx').then(({ Caches }) => Caches)),
+  login: lazy(() => import('./views/access/login-problem.tsx').then(({ LoginProblem }) => LoginProblem)),
+  account: lazy(() => import('./views/access/my-account.tsx').then(({ MyAccount }) => MyAccount)),
+  access: lazy(() => import('./views/access/access.tsx').then(({ Access }) => Access)),
 };
 
 /** The whole page. */

@@ -2,7 +2,7 @@ import type { ProviderLogins, SignedIn } from '../../ports/access/sessions.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { LoginProviderConfig } from '../../protocol/settings/token-config.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
-import { refuse, throttledLogin } from '../refused-login.js';
+import { refuse, throttledLogin } from '../authentication/refused-login.js';
 import { LoginProvider, type LoginProviderParts } from './login-provider.js';
 import { placeOf, type LoginThrottle } from './login-throttle.js';
 

@@ -14,7 +14,7 @@ import {
   layoutFile,
   refNameAnnotation,
   saveFile,
-} from '../../protocol/archive.js';
+} from '../../protocol/manifests/archive.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatReference } from '../../protocol/names.js';

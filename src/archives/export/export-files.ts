@@ -1,10 +1,10 @@
 import type { ExportRequest } from '../../ports/archives.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { ManifestContent, ManifestInfo } from '../../ports/metadata/images.js';
-import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
+import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { manifestTypes } from '../../protocol/manifest.js';
+import { manifestTypes } from '../../protocol/manifests/manifest.js';
 import { walkGraph, type WalkBudget } from '../../util/scheduling/graph-walk.js';
 import { maxIndexDepth } from '../import/archive-plan.js';
 import { fileOf, type TarFile } from '../tar/tar-content.js';

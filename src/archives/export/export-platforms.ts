@@ -1,8 +1,8 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
-import { formatPlatform, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
+import { formatPlatform, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { isIndexType, manifestTypes } from '../../protocol/manifest.js';
+import { isIndexType, manifestTypes } from '../../protocol/manifests/manifest.js';
 import { walkGraph } from '../../util/scheduling/graph-walk.js';
 import { maxIndexDepth } from '../import/archive-plan.js';
 import type { ExportSource } from './export-files.js';

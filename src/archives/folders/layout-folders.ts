@@ -8,9 +8,9 @@ import type {
   SourceListing,
   SourceRegistry,
 } from '../../ports/operations/migration.js';
-import { blobPath, indexFile, refNameAnnotation } from '../../protocol/archive.js';
+import { blobPath, indexFile, refNameAnnotation } from '../../protocol/manifests/archive.js';
 import { isDigest, type Digest } from '../../protocol/digest.js';
-import { isIndexType, manifestTypes, maxManifestBytes } from '../../protocol/manifest.js';
+import { isIndexType, manifestTypes, maxManifestBytes } from '../../protocol/manifests/manifest.js';
 import { isTag } from '../../protocol/names.js';
 import { describe, isFolder, type ForeignFolder } from './foreign-file.js';
 import { walkNames } from './walk-names.js';

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { ReceivedBlob } from '../../ports/repository.js';
-import { archiveInvalid, digestOfPath } from '../../protocol/archive.js';
+import { archiveInvalid, digestOfPath } from '../../protocol/manifests/archive.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { countValues } from '../../protocol/json.js';
-import { maxManifestBytes } from '../../protocol/manifest.js';
+import { maxManifestBytes } from '../../protocol/manifests/manifest.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { drain, readBounded } from '../../util/streams/streams.js';
 import type { TurnGate } from '../../util/scheduling/turns.js';

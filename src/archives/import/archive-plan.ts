@@ -1,6 +1,6 @@
 import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { ParsedManifest } from '../../protocol/manifests/manifest.js';
 
 /** Maximum nesting of indexes, deeper than any real image. */
 export const maxIndexDepth = 8;

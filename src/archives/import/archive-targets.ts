@@ -1,4 +1,4 @@
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { parseName, type Tag } from '../../protocol/names.js';

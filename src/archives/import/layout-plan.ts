@@ -13,10 +13,10 @@ import {
   readPlatform,
   refNameAnnotation,
   type ArchiveDescriptor,
-} from '../../protocol/archive.js';
+} from '../../protocol/manifests/archive.js';
 import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import { manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifests/manifest.js';
 import { WalkBudget, walkGraph, WalkLimitError } from '../../util/scheduling/graph-walk.js';
 import type { ArchiveContents } from './archive-contents.js';
 import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';

@@ -7,9 +7,9 @@ import {
   readPlatform,
   saveFile,
   type SavedImage,
-} from '../../protocol/archive.js';
+} from '../../protocol/manifests/archive.js';
 import type { Digest } from '../../protocol/digest.js';
-import { parseManifest } from '../../protocol/manifest.js';
+import { parseManifest } from '../../protocol/manifests/manifest.js';
 import { packingOf } from './archive-bytes.js';
 import { digestDiffers, type ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';

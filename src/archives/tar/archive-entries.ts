@@ -3,7 +3,7 @@
  */
 import { Readable } from 'node:stream';
 import { extract, type Extract, type Header } from 'tar-stream';
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 import { SourceClosedError } from '../../util/streams/source-listener.js';
 import type { RegistryError } from '../../protocol/errors.js';
 import { TarHeaders } from './tar-headers.js';

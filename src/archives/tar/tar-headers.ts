@@ -1,4 +1,4 @@
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 import { RegistryError } from '../../protocol/errors.js';
 
 const blockBytes = 512;

@@ -1,6 +1,6 @@
 import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 
 /** Decompresses a stream. @throws RegistryError ARCHIVE_INVALID for corrupt bytes; SIZE_INVALID if it needs too much memory or work. */
 export type Unpacker = (packed: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;

@@ -1,5 +1,5 @@
 import { RegistryError } from '../../protocol/errors.js';
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 
 /** RFC 8878, 3.1.1.1.2 recommends at least 8 MiB. `zstd -19` uses 8 MiB; `--long` and `--ultra` use up to 128 MiB. */
 export const maxWindowLog = 25;

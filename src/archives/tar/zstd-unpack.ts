@@ -1,7 +1,7 @@
 import type { Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { archiveInvalid } from '../../protocol/archive.js';
+import { archiveInvalid } from '../../protocol/manifests/archive.js';
 import type { TurnGate } from '../../util/scheduling/turns.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from './unpack-stream.js';
 import { maxWindowLog, ZstdFrames } from './zstd-frames.js';

@@ -1,5 +1,5 @@
 import type { Forward } from '../../ports/upstream.js';
-import { maxManifestBytes, parseManifest } from '../../protocol/manifest.js';
+import { maxManifestBytes, parseManifest } from '../../protocol/manifests/manifest.js';
 import { firstOf, mediaTypeOf } from '../../protocol/upstream/answer-headers.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 import { readDocument } from '../../util/outgoing/answer-body.js';

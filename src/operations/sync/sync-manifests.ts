@@ -1,7 +1,7 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
-import { formatPlatform, parseIndex, type ArchiveDescriptor } from '../../protocol/archive.js';
+import { formatPlatform, parseIndex, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
-import { isIndexType, manifestTypes, parseManifest } from '../../protocol/manifest.js';
+import { isIndexType, manifestTypes, parseManifest } from '../../protocol/manifests/manifest.js';
 import { isTag, type Reference, type Tag } from '../../protocol/names.js';
 import { BlobCopier } from './sync-blobs.js';
 import { foundOrAbsent, lacksContent, SyncProblemError } from './sync-problem.js';

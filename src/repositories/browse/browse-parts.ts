@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { PullFigures } from '../../protocol/browsed-images.js';
+import type { PullFigures } from '../../protocol/manifests/browsed-images.js';
 import type { ImageKey } from '../../ports/metadata/images.js';
 import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import type { PullRecord } from '../../ports/metadata/pulls.js';

@@ -1,5 +1,5 @@
 import type { ImageSort, RowPage, RowRequest } from '../../ports/browsing.js';
-import type { ImageRow, PullFigures } from '../../protocol/browsed-images.js';
+import type { ImageRow, PullFigures } from '../../protocol/manifests/browsed-images.js';
 import type { Reach } from '../../ports/access/access.js';
 import type { ImageKey, ImagePage, ImageRecord } from '../../ports/metadata/images.js';
 import type { Caller, Repository } from '../../ports/repository.js';

@@ -5,7 +5,7 @@ import type {
   NamedContent,
   PlatformDetails,
   ReferrerDetails,
-} from '../../protocol/browsed-images.js';
+} from '../../protocol/manifests/browsed-images.js';
 import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import { parseDigest, type Digest } from '../../protocol/digest.js';
@@ -16,7 +16,7 @@ import {
   type ConfigView,
   type ManifestView,
   type ViewedDescriptor,
-} from '../../protocol/manifest-view.js';
+} from '../../protocol/manifests/manifest-view.js';
 import { parseTag, type Reference } from '../../protocol/names.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
 import type { BrowseParts, Holder } from './browse-parts.js';

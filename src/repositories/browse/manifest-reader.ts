@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { Digest } from '../../protocol/digest.js';
-import { maxManifestBytes } from '../../protocol/manifest.js';
-import { viewManifest, type ManifestView } from '../../protocol/manifest-view.js';
+import { maxManifestBytes } from '../../protocol/manifests/manifest.js';
+import { viewManifest, type ManifestView } from '../../protocol/manifests/manifest-view.js';
 import { readBytes } from '../../util/streams/streams.js';
 import type { BrowseParts } from './browse-parts.js';
 

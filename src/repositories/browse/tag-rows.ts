@@ -1,10 +1,10 @@
 import type { RowPage, RowRequest, TagSort } from '../../ports/browsing.js';
-import type { PullFigures, TagRow } from '../../protocol/browsed-images.js';
+import type { PullFigures, TagRow } from '../../protocol/manifests/browsed-images.js';
 import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { TagRecord } from '../../ports/metadata/metadata.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
-import { kindOfManifest } from '../../protocol/manifest-view.js';
+import { kindOfManifest } from '../../protocol/manifests/manifest-view.js';
 import { matchesPattern } from '../../protocol/patterns.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import { takeTurns } from '../../util/scheduling/turns.js';

@@ -3,7 +3,7 @@ import type { ManifestContent, ManifestRecord } from '../../ports/metadata/image
 import type { TagRecord } from '../../ports/metadata/metadata.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
-import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import { parseManifest, type ParsedManifest } from '../../protocol/manifests/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';
 import { TurnGate } from '../../util/scheduling/turns.js';

@@ -19,7 +19,7 @@ import {
   measureAnnotations,
   type ManifestReference,
   type ParsedManifest,
-} from '../../protocol/manifest.js';
+} from '../../protocol/manifests/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
 import { tryApplyWithin, type QuotaWriteParts } from './quota-writes.js';

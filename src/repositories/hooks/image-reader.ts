@@ -6,7 +6,7 @@ import type { Repository } from '../../ports/repository.js';
 import { parseDigest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { MetadataStore } from '../../ports/metadata/metadata.js';
-import { viewManifest } from '../../protocol/manifest-view.js';
+import { viewManifest } from '../../protocol/manifests/manifest-view.js';
 import { parseReference } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';
 

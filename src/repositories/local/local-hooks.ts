@@ -2,7 +2,7 @@ import type { GatedChange } from '../../ports/hooks.js';
 import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { ParsedManifest } from '../../protocol/manifests/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { busy } from '../content/manifest-record.js';
 import type { TagGuard } from '../content/tag-guards.js';

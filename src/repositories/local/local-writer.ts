@@ -14,7 +14,7 @@ import type { ImageKey } from '../../ports/metadata/images.js';
 import type { LocalRepositoryConfig, Sparse } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, type Algorithm, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { ParsedManifest } from '../../protocol/manifests/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import { drain } from '../../util/streams/streams.js';
 import { LocalEditor } from './local-editor.js';

@@ -10,7 +10,7 @@ import {
   parseManifest,
   type ManifestReference,
   type ParsedManifest,
-} from '../../protocol/manifest.js';
+} from '../../protocol/manifests/manifest.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import { readBounded } from '../../util/streams/streams.js';
 import type { BlobIntake } from './blob-intake.js';

@@ -13,7 +13,7 @@ import type { ImageEditor } from '../../ports/editing.js';
 import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
-import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { ParsedManifest } from '../../protocol/manifests/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import { through } from './virtual-editor.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RuledAccess } from '../../../src/access/ruled-access.js';
-import { RuleSet } from '../../../src/access/rules.js';
+import { RuleSet } from '../../../src/access/rules/rules.js';
 import { createGetToken } from '../../../src/http/handlers/distribution/token.js';
 import { anonymous } from '../../../src/util/anonymous.js';
 import type { RepositoryDirectory } from '../../../src/ports/repository.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseManifest } from '../../../src/protocol/manifest.js';
+import { parseManifest } from '../../../src/protocol/manifests/manifest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { createMemoryDisk, MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ImageSort, RowPage, RowRequest, TagSort } from '../../../src/ports/browsing.js';
-import type { ImageRow, TagRow } from '../../../src/protocol/browsed-images.js';
+import type { ImageRow, TagRow } from '../../../src/protocol/manifests/browsed-images.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { StoredImageBrowser } from '../../../src/repositories/browse/image-browser.js';

@@ -10,7 +10,7 @@ import { Quotas } from '../../../src/repositories/local/quota/quotas.js';
 import { localConfig } from './local-config.js';
 import type { Sparse } from '../../../src/protocol/settings/repository-config.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
-import { parseManifest, type ParsedManifest } from '../../../src/protocol/manifest.js';
+import { parseManifest, type ParsedManifest } from '../../../src/protocol/manifests/manifest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { FinishedUploads } from '../../../src/repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../../../src/repositories/garbage/garbage-collector.js';

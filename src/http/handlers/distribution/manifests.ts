@@ -13,7 +13,7 @@ import {
   measureAnnotations,
   ociIndexType,
   parseManifest,
-} from '../../../protocol/manifest.js';
+} from '../../../protocol/manifests/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../../protocol/names.js';
 import { safeContentType } from '../../answer-headers.js';
 import type { Handler } from '../../exchange.js';

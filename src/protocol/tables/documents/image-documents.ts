@@ -1,4 +1,4 @@
-import type { ImageRow, ImageSummary, PullFigures, ShownMove, TagRow } from '../../browsed-images.js';
+import type { ImageRow, ImageSummary, PullFigures, ShownMove, TagRow } from '../../manifests/browsed-images.js';
 import type {
   ImageDocument,
   ImageSummaryDocument,

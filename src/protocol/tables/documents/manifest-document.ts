@@ -1,6 +1,6 @@
-import type { ManifestDetails, NamedContent } from '../../browsed-images.js';
+import type { ManifestDetails, NamedContent } from '../../manifests/browsed-images.js';
 import type { ConfigDocument, ContentDocument, ManifestDocument } from '../../documents/manifests.js';
-import type { ConfigView } from '../../manifest-view.js';
+import type { ConfigView } from '../../manifests/manifest-view.js';
 import { encodeTime } from './encoding.js';
 
 /** Returns a manifest as the API shows it. */

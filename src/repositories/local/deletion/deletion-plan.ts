@@ -2,7 +2,7 @@ import type { RefusedDeletion, StayingManifest } from '../../../ports/editing.js
 import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import type { ManifestHolders } from '../../../ports/operations/inventory.js';
 import type { Digest } from '../../../protocol/digest.js';
-import { isIndexType } from '../../../protocol/manifest.js';
+import { isIndexType } from '../../../protocol/manifests/manifest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 

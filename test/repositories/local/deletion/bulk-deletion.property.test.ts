@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeletionReport, DeletionRequest } from '../../../../src/ports/editing.js';
-import type { ParsedManifest } from '../../../../src/protocol/manifest.js';
+import type { ParsedManifest } from '../../../../src/protocol/manifests/manifest.js';
 import type { Digest } from '../../../../src/protocol/digest.js';
 import { parseTag, type Tag } from '../../../../src/protocol/names.js';
 import { describeManifest } from '../../../support/content/content.js';
