@@ -1,5 +1,11 @@
 /** Browsing images: lists with figures, and details. Shows stored content only; does not ask upstreams. */
-import type { ImageRow, ImageSummary, ManifestDetails, ShownMove, TagRow } from '../protocol/manifests/browsed-images.js';
+import type {
+  ImageRow,
+  ImageSummary,
+  ManifestDetails,
+  ShownMove,
+  TagRow,
+} from '../protocol/manifests/browsed-images.js';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { BlobContent } from './bytes.js';

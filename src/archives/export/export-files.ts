@@ -1,7 +1,13 @@
 import type { ExportRequest } from '../../ports/archives.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { ManifestContent, ManifestInfo } from '../../ports/metadata/images.js';
-import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
+import {
+  blobPath,
+  listParts,
+  parseIndex,
+  readImageParts,
+  type ArchiveDescriptor,
+} from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { manifestTypes } from '../../protocol/manifests/manifest.js';

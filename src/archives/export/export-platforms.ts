@@ -1,5 +1,10 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
-import { formatPlatform, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
+import {
+  formatPlatform,
+  parseIndex,
+  readImageParts,
+  type ArchiveDescriptor,
+} from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { isIndexType, manifestTypes } from '../../protocol/manifests/manifest.js';

@@ -1,5 +1,11 @@
 import type { BrowsedBlob, ImageBrowser, ImageSort, RowPage, RowRequest, TagSort } from '../../ports/browsing.js';
-import type { ImageRow, ImageSummary, ManifestDetails, ShownMove, TagRow } from '../../protocol/manifests/browsed-images.js';
+import type {
+  ImageRow,
+  ImageSummary,
+  ManifestDetails,
+  ShownMove,
+  TagRow,
+} from '../../protocol/manifests/browsed-images.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference, Tag } from '../../protocol/names.js';
