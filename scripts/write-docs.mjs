@@ -78,7 +78,7 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '## The management API: `/api/v1`',
     '',
     'Paths are relative to where the host mounts `registry.management`. Documents are JSON in snake case; times are RFC 3339 in',
-    'UTC. Unknown query parameters are refused with 400 `OPTIONS_INVALID`. For the use of accounts, tokens and rules, see',
+    'UTC. Unknown query parameters are refused with 400 `OPTIONS_INVALID`. For accounts, tokens and rules, see',
     '[access-control.md](access-control.md).',
     '',
     ...renderOperations(managementEndpoints),

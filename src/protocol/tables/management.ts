@@ -34,7 +34,7 @@ export const managementEndpoints = [
     access: 'none',
     spec: 'artifactapi',
     summary:
-      'Reports the health of the registry: 200, also while it refuses uploads because the disk is full, or 503 with the reason.',
+      'Reports the health of the registry: 200, even while it refuses uploads because the disk is full, or 503 with the reason.',
   },
   {
     op: 'openapi.get',

@@ -10,7 +10,7 @@ export const accessEndpoints = [
     access: 'admin',
     spec: 'artifactapi',
     query: accessCheckQuery,
-    summary: 'Reports what the rules allow a `user`, or someone without a login, and which rules allow it.',
+    summary: 'Reports what the rules allow a `user`, or anonymous users, and which rules allow it.',
   },
   {
     op: 'person.list',

@@ -89,7 +89,7 @@ export const imageEndpoints = [
     access: 'delete',
     spec: 'artifactapi',
     summary:
-      'Deletes `tags`, `digests`, or `all` of an image; `dry_run` only reports what goes, what stays and why, and how many bytes it frees; an admin may `override` immutable tags.',
+      'Deletes `tags`, `digests`, or `all` of an image; `dry_run` only reports what would be deleted, what would stay and why, and how many bytes that frees; an admin may `override` immutable tags.',
   },
   {
     op: 'image.moveTag',
