@@ -1,7 +1,18 @@
 import { expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata/metadata.js';
-import { at, collect, digest, link, putManifest, repository, session, tag, unlink } from './metadata-samples.js';
+import {
+  at,
+  collect,
+  deleteManifest,
+  digest,
+  link,
+  putManifest,
+  repository,
+  session,
+  tag,
+  unlink,
+} from './metadata-samples.js';
 
 const whole = { limit: 100 };
 
@@ -43,6 +54,25 @@ export function garbage(current: () => MetadataStore, write: Write, candidates: 
     expect(await current().isCandidate(digest('l'))).toBe(true);
     await write({ type: 'candidate.delete', candidate: bytes5 });
     expect(await current().isCandidate(digest('l'))).toBe(false);
+  });
+
+  it('a link that was renewed while a manifest named it outlives a drop that was decided before', async () => {
+    await write(...putManifest('m', { references: [digest('l')] }), link('l', 1));
+    const drop = (linkedAt: number): Promise<boolean> => {
+      const require = [
+        { type: 'link', at, digest: digest('l'), is: { linkedAt } },
+        { type: 'unnamed', at, digest: digest('l') },
+      ] as const;
+      return current().tryApply([unlink('l', 8)], { durable: false, require });
+    };
+    await write(link('l', 3));
+    expect(await candidates()).toEqual([]);
+    await write(deleteManifest('m', 5));
+    expect(await candidates()).toEqual(['bytes m 5', 'link r/team/app l 5']);
+    expect(await drop(1)).toBe(false);
+    expect(await current().link(at, digest('l'))).toMatchObject({ linkedAt: 3 });
+    expect(await drop(3)).toBe(true);
+    expect(await current().link(at, digest('l'))).toBeUndefined();
   });
 
   it('condemned bytes refuse links and manifests until they are forgotten', async () => {

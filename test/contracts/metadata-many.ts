@@ -135,6 +135,22 @@ function races(storeOf: (number: number) => MetadataStore): void {
     expect(outcomes.filter(Boolean)).toHaveLength(1);
   });
 
+  it('a link is either renewed by one or dropped by the other', async () => {
+    for (let i = 1; i <= 40; i += 1) {
+      await storeOf(i).apply([link('l', i)], { durable: false });
+      const is = (state: 'present' | { linkedAt: number }): WriteOptions => ({
+        durable: false,
+        require: [{ type: 'link', at, digest: digest('l'), is: state }],
+      });
+      const [isRenewed, isDropped] = await Promise.all([
+        storeOf(i).tryApply([link('l', 1000)], is('present')),
+        storeOf(i + 1).tryApply([unlink('l', 1000)], is({ linkedAt: i })),
+      ]);
+      expect(isRenewed).toBe(!isDropped);
+      expect((await storeOf(i).link(at, digest('l')))?.linkedAt).toBe(isDropped ? undefined : 1000);
+    }
+  });
+
   it('counts of an image are exact after 200 writes through both', async () => {
     const writes = Array.from({ length: 200 }, (_, i) =>
       storeOf(i).apply([link(`l${i % 50}`, i), ...putManifest(`m${i}`, {}, `t${i}`)], { durable: false }),

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/protocol/digest.js';
-import { digest } from '../support/content/content.js';
+import { describeBytes, digest, manifestOf, pushBlob, pushManifest, types } from '../support/content/content.js';
 import { startPostgresProxy, type PostgresProxy } from '../support/servers/postgres-proxy.js';
 import { pullsCompletely, pushSmallImage } from '../support/storage/backup-scene.js';
 import { createNodes, type Nodes } from './nodes.js';
@@ -47,6 +47,27 @@ describe('two nodes with one database', () => {
       .toBe(false);
     expect(nodes.disk.blobs.size).toBe(3);
     expect(await pullsCompletely(second.client, kept)).toBe(true);
+  });
+
+  it('keep a blob that the other reported as present until the client names it in a manifest', async () => {
+    const options = { garbageCollection: { intervalSeconds: 0, graceSeconds: 86_400 } };
+    const [first, second, third] = [await nodes.start(options), await nodes.start(options), await nodes.start(options)];
+    const old = await pushSmallImage(first.client, 'local/app', '1');
+    // As if an hour had passed since the push.
+    await nodes.database.query('UPDATE link SET linked_at = linked_at - 3600000');
+    const path = `/v2/local/app/blobs/${digest(old.layer)}`;
+    expect((await second.client.send('HEAD', path)).status).toBe(200);
+    expect((await third.client.delete(`/v2/local/app/manifests/${old.manifest.digest}`)).status).toBe(202);
+    const report = await first.registry.registry.collectGarbage({ graceSeconds: 0 });
+    // What no one asked for is freed: the config and the manifest.
+    expect(report).toMatchObject({ blobsDeleted: 2, pending: { blobs: 1, bytes: old.layer.length } });
+    const config = Buffer.from('{}');
+    const layers = [describeBytes(types.ociLayer, old.layer)];
+    const next = manifestOf(types.ociImage, { config: describeBytes(types.ociConfig, config), layers });
+    await pushBlob(first.client, 'local/app', config);
+    await pushManifest(third.client, 'local/app', '2', next);
+    const pulled = { name: 'local/app', tag: '2', manifest: next, config, layer: old.layer };
+    expect(await pullsCompletely(second.client, pulled)).toBe(true);
   });
 });
 

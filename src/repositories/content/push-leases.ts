@@ -3,6 +3,11 @@ import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 
+/**
+ * The minimum time that a blob stays which a client may need for a push. An upload without progress for this long
+ * counts as abandoned.
+ */
+export const minLeaseMs = 15 * 60_000;
 /** Blobs and images that are remembered. Beyond that, the times in the index still protect uploaded blobs. */
 const maxNotes = 50_000;
 const maxImages = 10_000;
@@ -20,7 +25,8 @@ interface Note {
 /**
  * Remembers in memory which blobs were reported to clients as present, until they push the manifest that names them.
  * The index records that only for uploads and, roughly, for blobs that no manifest names; a collection without a grace
- * period needs to know it exactly, so that no running push loses a layer that another client deletes.
+ * period needs to know it exactly, so that no running push loses a layer that another client deletes. Processes that share
+ * an index do not know what the others reported: there, the time of the link records it (see `renewLease`).
  */
 export class PushLeases {
   readonly #now: () => number;

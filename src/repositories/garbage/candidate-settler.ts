@@ -76,7 +76,10 @@ export class CandidateSettler {
       // Renewed since then: examine it again when the new time expires.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
       await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
-    } else if (short === undefined || short.freeAt(candidate, link) <= runtime.now()) {
+    } else if (
+      short === undefined ||
+      short.freeAt(candidate, link, await short.uploadedAt(candidate, link)) <= runtime.now()
+    ) {
       const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
       const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
       // Durable: a power cut must not bring back a link to deleted bytes.

@@ -27,8 +27,10 @@ export async function previewCollection(
   const before = startedAt - graceMs;
   const short = options.graceMs === undefined ? undefined : await ShortGrace.begin(parts, options.graceMs);
   const candidates = await metadata.candidates(short?.before ?? before, maxCandidates);
-  const links = await findDoomedLinks(metadata, candidates, (candidate, link) =>
-    short === undefined ? link.linkedAt < before : short.freeAt(candidate, link) <= runtime.now(),
+  const links = await findDoomedLinks(metadata, candidates, async (candidate, link) =>
+    short === undefined
+      ? link.linkedAt < before
+      : short.freeAt(candidate, link, await short.uploadedAt(candidate, link)) <= runtime.now(),
   );
   const doomed = new Set<Digest>();
   for (const { kind, digest } of candidates) {
@@ -68,14 +70,14 @@ export async function previewCollection(
 async function findDoomedLinks(
   metadata: ImageRecords,
   candidates: readonly Candidate[],
-  isDue: (candidate: Candidate & { readonly kind: 'link' }, link: BlobLink) => boolean,
+  isDue: (candidate: Candidate & { readonly kind: 'link' }, link: BlobLink) => Promise<boolean>,
 ): Promise<Map<Digest, ImageKey[]>> {
   const doomed = new Map<Digest, ImageKey[]>();
   for (const candidate of candidates) {
     if (candidate.kind !== 'link') continue;
     const { at, digest } = candidate;
     const link = await metadata.link(at, digest);
-    if (link === undefined || (await metadata.isNamed(at, digest)) || !isDue(candidate, link)) continue;
+    if (link === undefined || (await metadata.isNamed(at, digest)) || !(await isDue(candidate, link))) continue;
     doomed.set(digest, [...(doomed.get(digest) ?? []), at]);
   }
   return doomed;

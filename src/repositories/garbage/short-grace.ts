@@ -6,23 +6,21 @@ import type {
   Candidate,
   GarbageRecords,
   ImageRecords,
+  MetadataStore,
   UploadRecords,
 } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
-import type { PushLeases } from '../content/push-leases.js';
+import { minLeaseMs, type PushLeases } from '../content/push-leases.js';
 
-/**
- * The minimum time that a blob stays which a client may need for a push. An upload without progress for this long
- * counts as abandoned.
- */
-export const minLeaseMs = 15 * 60_000;
 /** The candidates that a report of pending garbage examines. */
 const maxPending = 10_000;
 
+type LinkCandidate = Candidate & { readonly kind: 'link' };
+
 export interface ShortGraceParts {
-  readonly metadata: ImageRecords & UploadRecords & GarbageRecords;
+  readonly metadata: ImageRecords & UploadRecords & GarbageRecords & Pick<MetadataStore, 'shared'>;
   readonly blobs: BlobStore;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
@@ -34,7 +32,8 @@ export interface ShortGraceParts {
  * A grace period that an administrator, or a push on a full disk, shortened for one pass. It applies to deleted
  * content. A blob that was reported to a client as present, and that the client has not yet named in a manifest, stays
  * for 15 minutes, and while uploads to its image make progress at least every 15 minutes; at most for the whole grace
- * period.
+ * period. Processes that share an index know from the time of a link only that a push wrote or a client found the blob, not
+ * whether a manifest has named it since: they keep deleted content too for 15 minutes after that.
  */
 export class ShortGrace {
   readonly graceMs: number;
@@ -54,21 +53,40 @@ export class ShortGrace {
     return new ShortGrace(parts, graceMs, await findUploading(parts));
   }
 
+  /** Whether other processes report blobs to clients too. */
+  get #isShared(): boolean {
+    return this.#parts.metadata.shared !== undefined;
+  }
+
   /** Returns the end of the range of candidates to examine: including those of this millisecond. */
   get before(): number {
     return this.#parts.runtime.now() - this.graceMs + 1;
   }
 
-  /** Returns when the link of a candidate that no manifest names may be dropped. Synchronous, see `PushLeases.drop`. */
-  freeAt({ at, digest, since }: Candidate & { readonly kind: 'link' }, { linkedAt }: BlobLink): number {
-    const { leases, graceMs } = this.#parts;
+  /**
+   * Returns when the link of a candidate that no manifest names may be dropped. Synchronous, see `PushLeases.drop`.
+   * @param uploadedAt what `uploadedAt` returned
+   */
+  freeAt({ at, digest, since }: LinkCandidate, { linkedAt }: BlobLink, uploadedAt: number): number {
+    const { graceMs } = this.#parts;
+    const leases = this.#isShared ? undefined : this.#parts.leases;
     const due = since + this.graceMs;
     // A delete left the candidate later than the link was written; an upload leaves it at the same moment.
-    const leasedAt = Math.max(linkedAt >= since ? linkedAt : 0, leases.notedAt(at, digest) ?? 0);
+    const isLeased = this.#isShared || linkedAt >= since;
+    const leasedAt = Math.max(isLeased ? linkedAt : 0, leases?.notedAt(at, digest) ?? 0);
     if (leasedAt === 0) return due;
-    const activeAt = Math.max(leases.uploadedAt(at) ?? 0, this.#uploading.get(nameOf(at)) ?? 0);
+    const activeAt = Math.max(leases?.uploadedAt(at) ?? 0, uploadedAt);
     const until = Math.min(leasedAt + graceMs, activeAt + this.#minLeaseMs);
     return Math.max(due, leasedAt + this.#minLeaseMs, until);
+  }
+
+  /** Returns when an upload to the image of a candidate last made progress, as the index has it; 0 if never. */
+  async uploadedAt({ at, since }: LinkCandidate, { linkedAt }: BlobLink): Promise<number> {
+    const uploading = this.#uploading.get(nameOf(at)) ?? 0;
+    if (!this.#isShared || linkedAt < since) return uploading;
+    // Uploads that other processes finished. A delete raises this time too, so it says nothing about deleted content.
+    const image = await this.#parts.metadata.image(at);
+    return Math.max(uploading, image?.updatedAt ?? 0);
   }
 
   /** Returns the content that nothing refers to but that stays for now. */
@@ -96,11 +114,11 @@ export class ShortGrace {
     return until === 0 ? counts : { ...counts, untilAt: until };
   }
 
-  async #dueOf(candidate: Candidate & { readonly kind: 'link' }): Promise<number | undefined> {
+  async #dueOf(candidate: LinkCandidate): Promise<number | undefined> {
     const { metadata } = this.#parts;
     const link = await metadata.link(candidate.at, candidate.digest);
     if (link === undefined || (await metadata.isNamed(candidate.at, candidate.digest))) return undefined;
-    return this.freeAt(candidate, link);
+    return this.freeAt(candidate, link, await this.uploadedAt(candidate, link));
   }
 }
 

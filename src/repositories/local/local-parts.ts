@@ -27,7 +27,7 @@ export interface LocalParts {
     ImageRecords &
     UploadRecords &
     Pick<GarbageRecords, 'isCandidate'> &
-    Pick<MetadataStore, 'trash' | 'inventory'>;
+    Pick<MetadataStore, 'trash' | 'inventory' | 'shared'>;
   readonly manifests: ManifestCache;
   readonly damage: DamageRecords;
   readonly quotas: Quotas;

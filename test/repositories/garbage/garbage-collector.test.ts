@@ -263,6 +263,28 @@ describe('the garbage collector', () => {
       expect(scene.domain.has(layerDigest)).toBe(true);
     });
 
+    it('keeps for a grace period a blob that was reported as present while only the trash needed it', async () => {
+      const image = imageOf('deleted', [layer]);
+      await pushImage(scene.writer(), app.image, image);
+      const deletedAt = scene.domain.runtime.now();
+      const { digest } = image.manifest;
+      const drop = {
+        type: 'manifest.delete',
+        at: app,
+        digest,
+        when: deletedAt,
+        trashUntil: deletedAt + 7 * day,
+      } as const;
+      await scene.domain.metadata.apply([drop], { durable: false });
+      advance(7 * day);
+      expect(await scene.domain.repository('local').statBlob(anyone, app.image, layerDigest)).toBeDefined();
+      advance(1);
+      expect(await collect()).toMatchObject({ trashExpired: 1 });
+      expect(scene.domain.has(layerDigest)).toBe(true);
+      await scene.domain.collectAll();
+      expect(scene.domain.disk.blobs.size).toBe(0);
+    });
+
     it('begins a new grace period when the manifest that named a blob is deleted', async () => {
       const image = imageOf('named', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');

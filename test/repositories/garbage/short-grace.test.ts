@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { GarbageReport } from '../../../src/ports/operations/garbage.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
-import { minLeaseMs } from '../../../src/repositories/garbage/short-grace.js';
+import { minLeaseMs } from '../../../src/repositories/content/push-leases.js';
 import { callerWho } from '../../support/access/callers.js';
 import { someBytes } from '../../support/content/content.js';
 import {
@@ -16,6 +16,7 @@ import {
   once,
   pushBlobs,
   pushImage,
+  type Actor,
 } from '../../support/storage/domain.js';
 import { app, layer, layerDigest, useCollectorScene } from '../../support/storage/collector-scene.js';
 
@@ -207,5 +208,89 @@ describe('a collection without a grace period', () => {
     expect([has(layerDigest), has(baseDigest)]).toEqual([true, false]);
     await now();
     expect(scene.domain.disk.blobs.size).toBe(0);
+  });
+});
+
+describe('a collection without a grace period, by one of several processes that share an index,', () => {
+  const scene = useCollectorScene();
+  const { advance } = scene;
+  const has = (digest: Digest): boolean => scene.domain.has(digest);
+  let [first, second, third]: Actor[] = [];
+  beforeEach(() => {
+    [first, second, third] = [scene.domain.process(), scene.domain.process(), scene.domain.process()];
+  });
+  const writer = (actor: Actor | undefined) => (actor ?? expect.fail('no process')).writer('local');
+  const head = (actor: Actor | undefined) => actor?.repository('local').statBlob(other, app.image, layerDigest);
+  const collect = () => (third ?? expect.fail('no process')).collector.collect({ graceMs: 0 });
+
+  it('keeps the first layers of a push while another process receives later ones', async () => {
+    await pushBlobs(writer(first), app.image, [layer]);
+    for (let i = 0; i < 6; i++) {
+      advance(10 * minute);
+      await pushBlobs(writer(second), app.image, [someBytes(`layer ${i}`, 100)]);
+      await collect();
+    }
+    expect(has(layerDigest)).toBe(true);
+    advance(minLeaseMs);
+    await collect();
+    expect(scene.domain.disk.blobs.size).toBe(0);
+  });
+
+  it('keeps a blob that another process reported as present, although its last image is deleted', async () => {
+    const old = imageOf('old', [layer]);
+    await pushImage(writer(first), app.image, old);
+    advance(hour);
+    expect(await head(second)).toMatchObject({ size: layer.length });
+    const reportedAt = scene.domain.runtime.now();
+    advance(1);
+    await writer(first).deleteManifest(anyone, app.image, old.manifest.digest);
+    const pending = { blobs: 1, bytes: layer.length, untilAt: reportedAt + minLeaseMs };
+    const dryRun = await third?.collector.collect({ graceMs: 0, dryRun: true });
+    expect(dryRun).toMatchObject({ unlinked: 1, pending });
+    expect(await collect()).toMatchObject({ unlinked: 1, pending });
+    advance(minLeaseMs - 2);
+    await collect();
+    const next = imageOf('next', [layer]);
+    await pushBlobs(writer(first), app.image, next.blobs.slice(0, 1));
+    await writer(third).putManifest(other, app.image, next.manifest, []);
+    expect(await missingOf(scene.domain.repository('local'), app.image, next.manifest)).toEqual([]);
+  });
+
+  it('frees it 15 minutes later if the client pushes nothing', async () => {
+    const old = imageOf('old', [layer]);
+    await pushImage(writer(first), app.image, old);
+    advance(hour);
+    await head(second);
+    await writer(first).deleteManifest(anyone, app.image, old.manifest.digest);
+    advance(minLeaseMs);
+    await collect();
+    expect(scene.domain.disk.blobs.size).toBe(0);
+  });
+
+  it('does not drop a link that another process reports as present at the same moment', async () => {
+    const old = imageOf('old', [layer]);
+    await pushImage(writer(first), app.image, old);
+    advance(hour);
+    await writer(first).deleteManifest(anyone, app.image, old.manifest.digest);
+    // The client asks when the collection has decided to drop the link, and before the write.
+    const asks = once(isApplyOf('blob.unlink'), async () => void expect(await head(second)).toBeDefined());
+    await scene.domain.process(asks).collector.collect({ graceMs: 0 });
+    expect(await scene.domain.metadata.link(keyOf('local', app.image), layerDigest)).toBeDefined();
+    expect(has(layerDigest)).toBe(true);
+  });
+
+  it('costs at most one write per blob in five minutes, whichever process reports it', async () => {
+    await pushImage(writer(first), app.image, imageOf('one', [layer]));
+    let writes = 0;
+    const counting = scene.domain.process(async (method) => {
+      if (method === 'apply') writes++;
+      await Promise.resolve();
+    });
+    for (let passed = 0; passed < 20; passed++) {
+      advance(minute);
+      await head(counting);
+      await head(second);
+    }
+    expect(writes).toBe(4);
   });
 });

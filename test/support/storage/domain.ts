@@ -218,13 +218,16 @@ export class Domain {
     return this.#main.writer(name);
   }
 
+  /** Stands for another process: shares the stores, which it knows to be shared, and nothing in memory. */
+  process(hook?: Hook): Actor {
+    return this.actor(hook, undefined, this.#makeParts(sharing(this.metadata)));
+  }
+
   /** Shares all but the way to the stores, where its calls pass the hook. */
-  actor(hook?: Hook, after?: () => void): Actor {
-    const { blobs, metadata } = this.#parts;
+  actor(hook?: Hook, after?: () => void, own = this.#parts): Actor {
+    const { blobs, metadata } = own;
     const parts =
-      hook === undefined
-        ? this.#parts
-        : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
+      hook === undefined ? own : { ...own, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
       const sparse = this.#sparse.get(name) ?? 'indexes';
       return new LocalRepository(localConfig(name, { sparse, trashSeconds: 0 }), {
@@ -324,6 +327,16 @@ export class Domain {
       maxBlobBytes: Infinity,
     };
   }
+}
+
+/** Returns the index as one that other processes use too. They only need to know that; no test watches or leases. */
+function sharing(metadata: MetadataStore): MetadataStore {
+  return new Proxy(
+    hooked(metadata, () => Promise.resolve()),
+    {
+      get: (target, key): unknown => (key === 'shared' ? {} : Reflect.get(target, key)),
+    },
+  );
 }
 
 /** Files get the time of the test's clock, not of the system's. */
