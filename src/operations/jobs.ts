@@ -39,7 +39,7 @@ export class JobRunner implements Jobs {
   /** Changes by a person of a job that is not running, one after the other. */
   readonly #locks = new KeyedMutex();
   readonly #kinds = new Map<string, JobKind>();
-  /** Jobs that start when the running one of their kind ends, by request. */
+  /** Jobs that callers wait for and that have not started, by request. */
   readonly #next = new Map<string, Promise<Job>>();
 
   constructor(parts: RunnerParts) {
@@ -113,11 +113,12 @@ export class JobRunner implements Jobs {
   }
 
   runAndWait(request: JobRequest, by: Actor): Promise<Job> {
-    if (this.#launcher.running(request.kind) === undefined) return this.#runWhenFree(request, by);
     const key = JSON.stringify([request.kind, request.params ?? {}, request.dryRun === true]);
     const known = this.#next.get(key);
     if (known !== undefined) return known;
-    const next = this.#runWhenFree(request, by, key);
+    // A later caller must not share a job that has started: it may have passed what the caller wants to be done.
+    const started = this.#startWhenFree(request, by).finally(() => this.#next.delete(key));
+    const next = started.then(({ result }) => result);
     this.#next.set(key, next);
     return next;
   }
@@ -190,14 +191,13 @@ export class JobRunner implements Jobs {
     return this.#launcher.launch(job, kind, params, { by });
   }
 
-  /** Runs a job when no other one of its kind runs. @param key the place of the job in `#next` */
-  async #runWhenFree(request: JobRequest, by: Actor, key?: string): Promise<Job> {
+  /** Starts a job when no other one of its kind runs, here or in another process. */
+  async #startWhenFree(request: JobRequest, by: Actor): Promise<Started> {
     const running = (): Promise<void> | undefined => this.#launcher.running(request.kind)?.ended;
     for (;;) {
       for (let ended = running(); ended !== undefined; ended = running()) await ended;
-      if (key !== undefined) this.#next.delete(key);
-      const { stored, result } = this.#begin(request, by);
-      if (await stored) return result;
+      const started = this.#begin(request, by);
+      if (await started.stored) return started;
       // Another process runs one.
       await sleep(waitMs, undefined, { ref: false });
     }

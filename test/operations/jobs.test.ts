@@ -252,13 +252,15 @@ describe('jobs of one kind', () => {
   });
 
   it('that callers wait for run after the current one; callers with the same request share one', async () => {
-    const first = runner.runAndWait({ kind: 'oven' }, ana);
+    const [first, twin] = [runner.runAndWait({ kind: 'oven' }, ana), runner.runAndWait({ kind: 'oven' }, bob)];
+    await settle();
     const [second, same] = [runner.runAndWait({ kind: 'oven' }, ana), runner.runAndWait({ kind: 'oven' }, bob)];
     const other = runner.runAndWait({ kind: 'oven', params: { size: 2 } }, bob);
     await settle();
     expect(oven.runs).toHaveLength(1);
     oven.last.end(done);
     expect(await first).toMatchObject({ state: 'succeeded', report: done.report });
+    expect((await twin).id).toBe((await first).id);
     await settle();
     expect(oven.runs).toHaveLength(2);
     oven.last.end(done);

@@ -120,8 +120,8 @@ export interface Jobs {
   /** Starts a job. @throws RegistryError OPTIONS_INVALID; CONFLICT while a job of the kind runs. */
   start(request: JobRequest, by: Actor): Promise<Job>;
   /**
-   * Runs a job that starts after the call, and returns it when it ended. While a job of the kind runs, callers with the
-   * same request share the next one. @throws what the job throws.
+   * Runs a job that starts after the call, and returns it when it ended. Callers with the same request share one that has not
+   * started, because a job of the kind runs here or in another process. @throws what the job throws.
    */
   runAndWait(request: JobRequest, by: Actor): Promise<Job>;
   /** Carries out the plan of a waiting job. Returns `undefined` for an unknown job. @throws RegistryError CONFLICT. */
