@@ -14,7 +14,7 @@ export function formatProblem({ image, tags, manifest, problem, message }: Migra
   return `${name}  ${problem}: ${message}\n`;
 }
 
-/** What the text of a result needs. */
+/** The part of a report that its text shows. */
 type Result = Omit<MigrationReport, 'startedAt' | 'finishedAt'>;
 
 /** The report of an import job, as the API shows it. */

@@ -34,7 +34,7 @@ export interface AuditSettings {
   readonly events: readonly AuditEvent[];
 }
 
-/** What the audit file uses. */
+/** The dependencies of the audit file. */
 export interface AuditParts {
   readonly journal: Pick<Journal, 'read'>;
   readonly runtime: Runtime;

@@ -5,7 +5,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { isWithin } from '../util/paths.js';
 
-/** What a backup of a running registry needs. */
+/** The dependencies of a backup of a running registry. */
 export interface BackupParts {
   /** Absent for stores that the host application passed in. */
   readonly backups: FolderBackups | undefined;

@@ -14,7 +14,7 @@ import { maxReported } from './backup-job.js';
 /** Tags of a problem that a report of a job lists. The log lists all. */
 const maxTags = 20;
 
-/** What an import job needs. */
+/** The dependencies of an import job. */
 export interface ImportJobParts {
   /** The folders that may be read, with everything in them. */
   readonly folders: () => readonly string[];

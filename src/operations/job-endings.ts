@@ -3,7 +3,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { interrupted, type JobRecords, type StoredJob } from './job-records.js';
 import type { JobRun } from './job-run.js';
 
-/** What the ends of jobs need. */
+/** The dependencies of `JobEndings`. */
 export interface EndingParts {
   readonly records: JobRecords;
   readonly runtime: Runtime;

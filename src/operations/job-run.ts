@@ -3,7 +3,7 @@ import type { Actor } from '../ports/metadata/journal.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { StoredJob } from './job-records.js';
 
-/** What a run needs. */
+/** The dependencies of `JobRun`. */
 export interface RunParts {
   readonly runtime: Pick<Runtime, 'now'>;
   /** Stores the job. @param by who changed it; absent for changes that the journal does not record. */

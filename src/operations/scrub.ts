@@ -16,7 +16,7 @@ import { algorithmOf, hexOf, type Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { KeyedMutex } from '../util/scheduling/concurrency.js';
 
-/** What a scrub needs. */
+/** The dependencies of a scrub. */
 export interface ScrubParts {
   /** The store without the protection from damaged bytes: a scrub reads them. */
   readonly blobs: Pick<BlobStore, 'read' | 'list'>;

@@ -12,7 +12,7 @@ import type { BlobContent } from './bytes.js';
 import type { Caller } from './access/caller.js';
 import type { Repository } from './repository.js';
 
-/** A position in a list: the last row of a page and, unless the list is sorted by name, what it is sorted by. */
+/** A position in a list: the last row of a page and, unless the list is sorted by name, its sort key. */
 export interface RowPosition {
   readonly name: string;
   readonly value?: number;
@@ -21,7 +21,7 @@ export interface RowPosition {
 /** Which rows of a list to return, and in which order. */
 export interface RowRequest<Sort extends string> {
   readonly limit: number;
-  /** A part of the name, or a pattern with `*`. Upper and lower case are the same. */
+  /** A part of the name, or a pattern with `*`. Case-insensitive. */
   readonly q?: string;
   readonly sort: Sort;
   readonly isDescending: boolean;

@@ -40,8 +40,8 @@ export interface BlobContent {
    */
   writeTo(sink: Writable): Promise<void>;
   /**
-   * Returns a URL from which a client gets the whole blob without a login, for a time. It is a secret. Absent when clients cannot
-   * reach the store.
+   * Returns a URL from which a client gets the whole blob without a login, for a limited time. It is a secret. Absent when
+   * clients cannot reach the store.
    */
   redirect?(validSeconds: number): Promise<string>;
 }
@@ -85,7 +85,7 @@ export interface BlobStore {
   /** Yields every blob, in no particular order. For rebuilding and audits; no request uses it. */
   list(): AsyncIterable<BlobInfo>;
   /**
-   * Returns the number of bytes staged under an id, also while another request or process appends to them; 0 when nothing was
+   * Returns the number of bytes staged under an id, even while another request or process appends to them; 0 when nothing was
    * staged. Creates and claims nothing.
    */
   stagedSize(id: string): Promise<number>;
@@ -93,13 +93,13 @@ export interface BlobStore {
   readonly minChunkBytes?: number;
   listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
   /**
-   * Resolves when the store has room for this many more bytes; 0 asks whether it takes any content. A store without a
+   * Resolves when the store has room for this many more bytes; 0 asks whether it accepts any content. A store without a
    * limit always resolves. @throws RegistryError UNAVAILABLE with status 507.
    */
   ensureRoom(bytes: number): Promise<void>;
   /** Absent in a store that cannot report its space. */
   space?(): Promise<SpaceStatus>;
-  /** Checks that the store can take content. Does not check space; see `ensureRoom`. @throws the problem. */
+  /** Checks that the store can accept content. Does not check space; see `ensureRoom`. @throws the problem. */
   check(): Promise<void>;
   /**
    * Moves published bytes to the quarantine, where no read finds them. Replaces quarantined bytes of the same digest.

@@ -3,7 +3,7 @@ import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { Caller } from './access/caller.js';
 
-/** What to delete: tags, manifests with their tags, or the whole image. */
+/** The content to delete: tags, manifests with their tags, or the whole image. */
 export interface DeletionRequest {
   readonly tags: readonly Tag[];
   readonly digests: readonly Digest[];
@@ -22,7 +22,7 @@ export interface DeletedManifest {
 export interface StayingManifest {
   readonly digest: Digest;
   /**
-   * What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it has changed since the
+   * The reason: a tag or an index that stays needs it, or, for a referrer, its subject. `changed`: it has changed since the
    * plan was made. `hook`: a hook keeps it.
    */
   readonly because: 'tag' | 'index' | 'subject' | 'changed' | 'hook';
@@ -43,7 +43,7 @@ export interface RefusedDeletion {
   readonly by?: string;
 }
 
-/** What a deletion does, or would do. */
+/** The effects of a deletion, or of a dry run. */
 export interface DeletionReport {
   readonly tags: readonly { readonly tag: Tag; readonly digest: Digest }[];
   readonly manifests: readonly DeletedManifest[];
@@ -62,7 +62,7 @@ export interface DeletionReport {
 export interface TagMoveRequest {
   readonly tag: Tag;
   readonly reference: Reference;
-  /** What the tag must name now; `null` means that it must not exist. Absent: anything. */
+  /** The digest that the tag must name now; `null` means that it must not exist. Absent: any. */
   readonly expected?: Digest | null | undefined;
   /** Moves an immutable tag too, and records that in the journal. Only for administrators. */
   readonly override?: boolean | undefined;
@@ -70,7 +70,7 @@ export interface TagMoveRequest {
 
 export interface MovedTag {
   readonly digest: Digest;
-  /** What the tag named before. */
+  /** The digest that the tag named before. */
   readonly was?: Digest;
 }
 

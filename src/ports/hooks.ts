@@ -19,8 +19,8 @@ export interface HookManifest extends ManifestView {
 }
 
 /**
- * Reads one image for a hook. Of a cache, it asks the upstream as a pull would. Methods throw when the image cannot be read, such
- * as when the upstream fails.
+ * Reads one image for a hook. In a cache, it asks the upstream as a pull would. Methods throw when the image cannot be
+ * read, for example because the upstream fails.
  */
 export interface HookImageReader {
   /** Returns a page of tags in byte order; none if the image is unknown. @param page 1000 tags by default. */
@@ -35,9 +35,9 @@ export interface HookImageReader {
   blob(digest: string): Promise<Buffer | undefined>;
 }
 
-/** What every hook is given. */
+/** The arguments of every hook. */
 export interface HookRequest {
-  /** The image that has the content: of a virtual repository, the image of the member. */
+  /** The image that has the content: for a virtual repository, the image of the member. */
   readonly image: ImageKey;
   /** The image that the request names. Differs from `image` in a virtual repository. */
   readonly requested: ImageKey;
@@ -72,12 +72,13 @@ export interface HookedManifestPut extends HookRequest {
 export interface HookedTagMove extends HookRequest {
   readonly tag: Tag;
   readonly manifest: HookManifest;
-  /** What the tag names now. Absent: nothing. */
+  /** The digest that the tag names now. Absent: the tag does not exist. */
   readonly was?: Digest;
 }
 
 /**
- * A tag, a manifest or a blob of a local repository is about to be deleted. A manifest is preceded by each of its tags.
+ * A tag, a manifest or a blob of a local repository is about to be deleted. Before a manifest, the hook is called for each
+ * of its tags.
  */
 export type HookedDelete = HookRequest &
   (
@@ -96,7 +97,7 @@ export interface HookRefusal {
   readonly refuse: string;
 }
 
-/** The decision of a hook. Nothing: the request continues. */
+/** The decision of a hook. If it returns nothing, the request continues. */
 export type HookDecision = HookRefusal | undefined | void;
 
 /** Serves another manifest of the image in place of the one that the tag names. Only for pulls by tag. */

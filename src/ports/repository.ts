@@ -88,8 +88,8 @@ export interface RemoteStatus {
 export interface Repository {
   readonly config: RepositoryConfig;
   /**
-   * Returns the one name under which the repository has the image: `library/alpine` for Docker Hub's `alpine`. All other methods
-   * take this name.
+   * Returns the one name under which the repository has the image: `library/alpine` for Docker Hub's `alpine`. All other
+   * methods take this name.
    */
   canonicalImage(image: string): string;
   statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined>;
@@ -187,7 +187,7 @@ export interface ReceivedBlob {
  * neither bytes nor a session. Methods that take a session throw BLOB_UPLOAD_UNKNOWN for an unknown one.
  */
 export interface RepositoryWriter {
-  /** The missing content that a manifest may name. */
+  /** The kinds of missing content that a manifest may name. */
   readonly sparse: Sparse;
   /** Deletes several things at once and moves tags. */
   readonly editor: ImageEditor;
@@ -235,7 +235,7 @@ export interface RepositoryWriter {
   deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean>;
 }
 
-/** What must be true for a write. It is checked inside the write, so that no other write comes in between. */
+/** Conditions of a write. They are checked inside the write, so that no other write comes in between. */
 export interface WriteConditions {
   /** Must hold for each tag of the request, or for the manifest when the request has no tags. */
   readonly condition?: Condition | undefined;
@@ -264,7 +264,7 @@ export interface AddressedRepository {
   readonly prefix: string;
 }
 
-/** What a name means: an image, by its canonical name, and its repository if it exists. */
+/** The meaning of a name: an image, by its canonical name, and its repository if it exists. */
 export interface ResolvedName {
   readonly at: ImageKey;
   readonly repository: Repository | undefined;

@@ -35,14 +35,14 @@ export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
 /** Reports a client that a limit refused. */
 export type ReportRefusal = (reason: RefusalReason, address: string) => void;
 
-/** What `registry.health()` and the health documents report. */
+/** The result of `registry.health()` and of the health documents. */
 export interface HealthReport extends Condition {
   readonly refusals: RefusalCounts;
 }
 
 /** Whether the registry serves requests. */
 export interface Condition {
-  /** `ok` also while a component is degraded. */
+  /** `ok` even while a component is degraded. */
   readonly status: 'ok' | 'unavailable';
   /** Why the registry could not be opened, without paths. */
   readonly reason?: string;

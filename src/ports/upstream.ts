@@ -9,9 +9,9 @@ import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, Referrer } from './metadata/images.js';
 
 /**
- * The result of a request to an upstream. `absent`: 404, 410 or 451. `denied`: 401 or 403 after the realm issued a token for this
- * scope, or refused an anonymous one. `failed`: everything else, such as refused credentials, a bare 401 or 403, 429, 5xx,
- * a loop, a timeout, a refused connection or wrong content: the answer could not be determined.
+ * The result of a request to an upstream. `absent`: 404, 410 or 451. `denied`: 401 or 403 after the realm issued a token
+ * for this scope, or refused an anonymous one. `failed`: everything else, such as refused credentials, a bare 401 or 403,
+ * 429, 5xx, a loop, a timeout, a refused connection or wrong content: the answer could not be determined.
  */
 export type UpstreamResult<T> =
   | { readonly type: 'found'; readonly value: T }
@@ -61,7 +61,7 @@ export type ForwardAttempt<A extends UpstreamAnswer> = (
   ...attempt: Parameters<SendAttempt<A>>
 ) => Promise<A>;
 
-/** What a forwarded request asks for. */
+/** The content that a forwarded request asks for. */
 export interface ForwardedRequest {
   readonly image: string;
   readonly kind: 'manifest' | 'blob' | 'list';
@@ -136,7 +136,7 @@ export interface Upstream {
   /** Returns whether a registry answers at the URL: otherwise a 404 without the error of a registry means nothing. */
   checkRegistry(): Promise<UpstreamResult<true>>;
   /**
-   * Asks `/v2/` without credentials, also while the circuit breaker is open. An answer of a registry closes it, unless it is
+   * Asks `/v2/` without credentials, even while the circuit breaker is open. An answer of a registry closes it, unless it is
    * open because of a rate limit.
    */
   probe(): Promise<ProbeResult>;
@@ -172,7 +172,7 @@ export interface TargetPolicy {
   readonly lookup: LookupFunction;
 }
 
-/** How connections on behalf of one configured URL are made. */
+/** The settings of connections on behalf of one configured URL. */
 export interface Outgoing {
   readonly targets: TargetPolicy;
   /** PEM certificates of authorities to trust in addition to the default ones. */

@@ -18,7 +18,7 @@ export function changedRecord(
 /**
  * Writes the declared repositories that changed in one step, and returns all of them. A start with unchanged declarations
  * writes nothing, so it works on a full disk and needs no sync. Code declares its repositories at each start, so their
- * secrets and functions stay out of the index. A record of an earlier declaration is taken over with its content.
+ * secrets and functions stay out of the index. A record of an earlier declaration is reused with its content.
  */
 export async function recordDeclared(
   declared: readonly RepositoryConfig[],

@@ -10,11 +10,11 @@ export interface Entry {
   readonly record: RepositoryRecord;
 }
 
-/** A repository that `replaceAll` replaced or removed, and that has to be closed. */
+/** A repository that `replaceAll` replaced or removed. The caller has to close it. */
 export interface Outdated {
   readonly name: string;
   readonly repository: Repository;
-  /** Whether no other one has its name. */
+  /** Whether no other repository has its name now. */
   readonly isGone: boolean;
 }
 
@@ -43,7 +43,7 @@ export class DirectoryEntries {
     );
   }
 
-  /** Keeps the repository if its settings are the same, except for the description. Does not close the one before. */
+  /** Keeps the repository if its settings are the same, except for the description. Does not close the previous one. */
   put(record: RepositoryRecord): void {
     this.#entries.set(record.config.name, this.#entryOf(record));
   }

@@ -1,5 +1,5 @@
 /**
- * The domain: what local, remote and virtual repositories mean. This file maps names to repositories. `local/`,
+ * The domain: local, remote and virtual repositories. This file maps names to repositories. `local/`,
  * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` collects garbage, `content/` and `remote/` hold what
  * they share. Imported by the composition root only.
  */
@@ -34,7 +34,7 @@ import { countRepository } from './content/stored-content.js';
 import { isSameDocument, readStoredRecord } from './stored-config.js';
 import { checkStoredTypes, refuseTypeChange } from './stored-types.js';
 
-/** How often a change is decided again because other processes change repositories. */
+/** The maximum number of times that a change is decided again because other processes change repositories. */
 const maxAttempts = 10;
 
 export interface DirectoryParts {
@@ -115,7 +115,7 @@ export class Directory implements RepositoryDirectory {
     return this.#entries.list();
   }
 
-  /** Takes over what other processes that share the index have created, replaced and deleted. */
+  /** Applies the repositories that other processes sharing the index have created, replaced and deleted. */
   refresh(): Promise<void> {
     return this.#inTurn(async () => this.#adopt(await this.#parts.metadata.repositories()));
   }
@@ -123,7 +123,7 @@ export class Directory implements RepositoryDirectory {
   create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
     return this.#put('repository.created', by, (stored, now) => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
-      // One of an earlier configuration, which this one takes over with its content.
+      // A repository of an earlier configuration, which this one reuses with its content.
       const leftover = stored.find((one) => one.config.name === config.name);
       if (leftover !== undefined) refuseTypeChange(leftover.config, config);
       refuseMisfits(config, this.#configs());
@@ -254,7 +254,7 @@ export class Directory implements RepositoryDirectory {
     throw new RegistryError('CONFLICT', { message: 'other repositories changed at the same time: try again' });
   }
 
-  /** Serves the managed repositories as they are stored. Keeps those that another process has come to declare. */
+  /** Serves the managed repositories as they are stored. Keeps those that another process now declares. */
   async #adopt(stored: readonly RepositoryRecord[]): Promise<void> {
     const found = new Map(stored.map((record) => [record.config.name, record]));
     const kept = this.list().filter(({ record: { config, origin } }) => {
@@ -277,7 +277,7 @@ export class Directory implements RepositoryDirectory {
     return isSame && known.origin === stored.origin ? known : readStoredRecord(stored);
   }
 
-  /** The change is already made, so a failure to close a repository stops neither it nor the caller. */
+  /** The change has been made, so a failure to close a repository affects neither the change nor the caller. */
   async #close(outdated: readonly Pick<Outdated, 'name' | 'repository'>[]): Promise<void> {
     const closers = new Closers();
     for (const { name, repository } of outdated) closers.add(name, () => repository.close?.());

@@ -2,7 +2,7 @@ import type { Addressing, Repository, ResolvedName } from '../ports/repository.j
 import { canonicalNamespace } from '../protocol/docker-hub.js';
 import type { WireName } from '../protocol/names.js';
 
-/** Decides which repository a name means, besides its first part. */
+/** The settings that decide which repository a name means, besides its first part. */
 export interface NameOptions {
   readonly hosts: Readonly<Record<string, string>>;
   readonly namespaces: Readonly<Record<string, string>>;

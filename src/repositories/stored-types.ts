@@ -2,7 +2,7 @@ import type { RepositoryRecords } from '../ports/metadata/metadata.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { RegistryError } from '../protocol/errors.js';
 
-/** The index stores another type for the name of a declared repository. The message is for the operator. */
+/** Thrown when the index stores another type for a declared repository. The message is for the operator. */
 export class StoredTypeError extends Error {
   override readonly name = 'StoredTypeError';
   readonly code = 'STORED_TYPE_DIFFERS';

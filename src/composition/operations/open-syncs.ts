@@ -11,7 +11,7 @@ import { Leases } from '../../util/scheduling/leases.js';
 import { publicReasonOf } from '../failure-reason.js';
 import type { Upstreams } from '../upstreams.js';
 
-/** What the syncs use. */
+/** The dependencies of the syncs. */
 export interface SyncsParts {
   readonly metadata: MetadataStore;
   readonly runtime: Runtime;

@@ -4,7 +4,7 @@ import type { LiveOptions } from '../../options/live-options.js';
 import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 
-/** What the webhooks use. */
+/** The dependencies of the webhooks. */
 export interface WebhooksParts {
   readonly metadata: MetadataStore;
   readonly runtime: Runtime;

@@ -13,7 +13,7 @@ import { importRegistry, type MigrationParts } from '../../repositories/migratio
 import { isWithin } from '../../util/paths.js';
 import { areOnOneDisk, FolderOverlapError, refuseNested } from './folder-import.js';
 
-/** What an import into a running registry needs. */
+/** The dependencies of an import into a running registry. */
 export interface RunningImportParts extends MigrationParts {
   /** The data folder; absent for stores that the host application passed in. */
   readonly data: string | undefined;

@@ -8,7 +8,7 @@ import type { RepositoryConfig } from '../../protocol/settings/repository-config
 import { checkSync, type SyncConfig } from '../../protocol/settings/sync-config.js';
 import { problemsFound, toWireProblem } from '../../protocol/tables/documents/encoding.js';
 
-/** What the book uses. */
+/** The dependencies of `SyncBook`. */
 export interface SyncBookParts {
   /** The syncs in the current options. */
   readonly declared: () => readonly SyncConfig[];

@@ -7,7 +7,7 @@ import { system } from '../../util/system-actor.js';
 /** How often the schedule looks for due syncs. */
 const intervalMs = 5000;
 
-/** What the schedule uses. */
+/** The dependencies of the schedule. */
 export interface ScheduleParts {
   readonly syncs: Pick<Syncs, 'list'>;
   readonly jobs: Pick<Jobs, 'runAndWait'>;

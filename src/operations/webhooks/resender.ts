@@ -12,7 +12,7 @@ import { WebhookSender } from './webhook-sender.js';
 /** Concurrent deliveries. Further requests are refused. */
 const maxAtOnce = 20;
 
-/** What sending again uses. */
+/** The dependencies of `Resender`. */
 export interface ResenderParts {
   readonly journal: Pick<Journal, 'read'>;
   readonly manifests: Manifests;

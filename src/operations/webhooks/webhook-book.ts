@@ -27,7 +27,7 @@ import { WebhookSender } from './webhook-sender.js';
 import { WebhookWorkers } from './webhook-workers.js';
 import type { Wait } from './webhook-worker.js';
 
-/** What the book uses. */
+/** The dependencies of `WebhookBook`. */
 export interface WebhookBookParts {
   /** The webhooks in the current options. */
   readonly declared: () => readonly WebhookConfig[];

@@ -5,7 +5,7 @@ import type { Wait, WebhookWorker } from './webhook-worker.js';
 /** How often a process looks whether the one that sends the events of a webhook has died. */
 const retryMs = 10_000;
 
-/** What a claim uses. */
+/** The dependencies of `WebhookClaim`. */
 export interface ClaimParts {
   readonly runtime: Runtime;
   readonly wait: Wait;

@@ -13,7 +13,7 @@ const pollMs = 1000;
 /** Waits; the promise resolves early when the signal aborts. */
 export type Wait = (ms: number, signal: AbortSignal) => Promise<void>;
 
-/** What a worker uses. */
+/** The dependencies of a worker. */
 export interface WorkerParts {
   readonly journal: FeedJournal;
   readonly manifests: Manifests;

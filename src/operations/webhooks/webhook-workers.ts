@@ -11,7 +11,7 @@ import { leaseOf, WebhookClaim } from './webhook-claim.js';
 import { WebhookSender } from './webhook-sender.js';
 import { WebhookWorker, type Wait } from './webhook-worker.js';
 
-/** What the workers use. */
+/** The dependencies of the workers. */
 export interface WorkersParts {
   readonly journal: FeedJournal;
   readonly manifests: Manifests;

@@ -1,4 +1,4 @@
-/** The administration of access control: who may do what and why, the rules, and the signing keys. */
+/** The administration of access control: permissions and their reasons, rules, and signing keys. */
 import type { AccessRule, Permission } from '../../protocol/settings/access-config.js';
 import type { Accounts } from './accounts.js';
 import type { Actor } from '../metadata/journal.js';
@@ -6,13 +6,13 @@ import type { People } from './people.js';
 
 /** The person whose access is checked. */
 export interface AccessPerson {
-  /** Absent: someone who did not log in. */
+  /** Absent: an anonymous user. */
   readonly user?: string | undefined;
-  /** Groups besides those that the registry knows of, such as those in an identity token. */
+  /** Groups that the registry does not know of, such as those in an identity token. */
   readonly groups: readonly string[];
 }
 
-/** What would give a person a permission. Each entry alone is enough. */
+/** The ways to give a person a permission. Each entry alone is enough. */
 export interface AccessNeed {
   /** To log in, with any name. */
   readonly login?: true;
@@ -33,7 +33,7 @@ export interface AccessFinding {
   readonly wouldNeed?: AccessNeed;
 }
 
-/** What the rules allow a person. */
+/** The permissions that the rules give a person. */
 export interface AccessReport {
   /** All groups of the person that the rules apply to. */
   readonly groups: readonly string[];
@@ -44,14 +44,14 @@ export interface AccessReport {
 export interface AccessAdministration {
   /**
    * Reports what the rules allow a person, without its credentials. The limits of a token may allow less.
-   * @param at an image; without `image` all images of a repository. Absent: the whole registry.
+   * @param at an image, or all images of a repository if it has no `image`. Absent: the whole registry.
    * @throws RegistryError UNSUPPORTED when an external token server decides.
    */
   check(person: AccessPerson, at?: { readonly repository: string; readonly image?: string }): Promise<AccessReport>;
   readonly accounts: Accounts;
   readonly people: People;
   readonly rules: RuleBook;
-  /** Creates a key that signs from now on. The old key still verifies as long as its tokens live. */
+  /** Creates a key that signs from now on. The old key still verifies tokens until they expire. */
   rotateKeys(by: Actor): Promise<SigningKeyInfo>;
   listKeys(): Promise<readonly SigningKeyInfo[]>;
 }

@@ -1,4 +1,4 @@
-/** Who asks and what they may do: callers, rules, accounts, people and sessions. Implemented by access/. */
+/** Callers and their permissions: rules, accounts, people and sessions. Implemented by access/. */
 import type { AccessLimit } from '../../protocol/settings/access-config.js';
 import type { HostIdentity } from '../../protocol/settings/access-settings.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
@@ -79,11 +79,11 @@ export interface Reach {
   /** Every image starts with one of these. In byte order, and none is a prefix of another. Empty: no images. */
   readonly prefixes: readonly string[];
   readonly has: (image: string) => boolean;
-  /** Set when it is known to contain every image, also future ones. */
+  /** Set when it is known to contain every image, including future ones. */
   readonly isWhole?: true;
 }
 
-/** The object of an action. */
+/** The image, repository or registry that an action applies to. */
 export interface AccessTarget {
   /** An image; without `image`, the whole repository. Absent: the whole registry. */
   readonly at?: { readonly repository: string; readonly image?: string } | undefined;
@@ -91,7 +91,7 @@ export interface AccessTarget {
   readonly name?: string | undefined;
 }
 
-/** What a request needs, for the challenge in a refusal. */
+/** The access that a request needs, for the challenge in a refusal. */
 export interface AccessQuestion {
   readonly access: Access;
   readonly client: ClientInfo;
@@ -168,14 +168,14 @@ export interface TokenIssuer {
   ): Promise<IssuedToken>;
 }
 
-/** Keeps logins of people who use the web UI. */
+/** Keeps the logins of web UI users. */
 export interface SessionKeeper {
   /**
    * Returns the secret value of a new session.
    * @throws RegistryError UNSUPPORTED for a login that cannot be checked again later.
    */
   start(principal: Principal, client: SessionClient): Promise<string>;
-  /** Returns who has the session. `undefined`: it has ended, as it does with the password or token of its login. */
+  /** Returns the user of the session. `undefined`: it has ended, for example because the password or token of its login did. */
   identify(value: string): Promise<Principal | undefined>;
   end(value: string): Promise<void>;
   /**

@@ -25,7 +25,7 @@ export interface AccountToken {
   readonly expiresAt?: number | undefined;
 }
 
-/** A user who manages tokens of their own: the part of a principal that counts for it. */
+/** A user who manages their own tokens: the part of a principal that matters for that. */
 export interface TokenOwner {
   readonly id: string;
   readonly groups?: readonly string[] | undefined;
@@ -55,7 +55,7 @@ export interface Accounts {
   /** Returns false when the token does not exist. */
   deleteToken(account: string, id: string, by: Actor): Promise<boolean>;
   /**
-   * Returns a user's own tokens: those of the account, or those that someone with a password created. The latter end with the
+   * Returns a user's own tokens: those of the account, or those that a user with a password created. The latter end with the
    * password. @throws RegistryError UNSUPPORTED for a login that cannot be checked again later.
    */
   ownTokens(owner: TokenOwner): Promise<readonly AccountToken[]>;

@@ -10,7 +10,7 @@ import type { Actor } from '../metadata/journal.js';
  */
 export interface Caller {
   readonly principal: Principal;
-  /** What changes are attributed to. */
+  /** The actor to attribute changes to. */
   readonly actor: Actor;
   /** The image of a virtual repository through which a change came. Absent: the change names the image itself. */
   readonly requested?: ImageKey;

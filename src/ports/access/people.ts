@@ -1,8 +1,8 @@
 import type { Actor } from '../metadata/journal.js';
 
 /**
- * Who knows a user: the registry itself, the htpasswd file, an OIDC provider at which the user logged in, or the host
- * application, in which the user created a token.
+ * The source of a user: the registry itself, the htpasswd file, the OIDC provider at which the user logged in, or the host
+ * application in which the user created a token.
  */
 export type PersonSource = 'account' | 'htpasswd' | 'oidc' | 'host';
 
@@ -10,9 +10,9 @@ export type PersonSource = 'account' | 'htpasswd' | 'oidc' | 'host';
 export interface Person {
   readonly name: string;
   readonly source: PersonSource;
-  /** Those that the source reported at the last login, and those of the options. */
+  /** The groups that the source reported at the last login, and those of the options. */
   readonly groups: readonly string[];
-  /** How many tokens the user has that work. */
+  /** The number of valid tokens of the user. */
   readonly tokens: number;
   readonly disabled: boolean;
   /** When the user last logged in with a password, a token or a provider, to the hour. Absent: not yet. */
@@ -20,13 +20,13 @@ export interface Person {
 }
 
 /**
- * Everyone who can log in. Those whom an OIDC provider or the host application knows can be disabled and removed here.
+ * Everyone who can log in. Users of an OIDC provider or of the host application can be disabled and removed here.
  */
 export interface People {
   /** Sorted by name. */
   list(): Promise<readonly Person[]>;
   /**
-   * Disables or enables a user. One who is disabled loses all sessions at once; the tokens work again after enabling.
+   * Disables or enables a user. A disabled user loses all sessions at once; the tokens work again after enabling.
    * Returns `undefined` when no one has the name.
    * @throws RegistryError CONFLICT for an account or a user of the htpasswd file, which are changed elsewhere.
    */

@@ -10,16 +10,16 @@ export interface Session extends SessionClient {
   /** The SHA-256 of its value, in hexadecimal. */
   readonly id: string;
   readonly user: string;
-  /** Who checked the login: the kind of an identity source. */
+  /** The kind of identity source that checked the login. */
   readonly source: string;
   readonly createdAt: number;
   /** When it was last used, to the minute. */
   readonly seenAt: number;
-  /** Whether the request that lists the sessions has it. */
+  /** Whether the request that lists the sessions uses this one. */
   readonly isCurrent: boolean;
 }
 
-/** Someone whom an OIDC provider identified. */
+/** A user whom an OIDC provider identified. */
 export interface SignedIn {
   readonly id: string;
   readonly groups: readonly string[];
@@ -42,8 +42,8 @@ export interface ProviderLogins {
   begin(provider: string, redirectUri: string): Promise<{ readonly url: string; readonly secret: string }>;
   /**
    * Completes a login.
-   * @param answer.query what the provider sent along with the browser
-   * @param answer.address of the browser. After many refused logins, the next ones from there wait.
+   * @param answer.query the query that the provider sent with the browser
+   * @param answer.address of the browser. After many refused logins, further logins from this address wait.
    * @throws RegistryError NOT_FOUND, UNAUTHORIZED with the reason in `refusedLogin`, UNAVAILABLE, TOOMANYREQUESTS.
    */
   complete(

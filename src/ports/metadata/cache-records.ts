@@ -1,4 +1,4 @@
-/** What caches keep, by access time. Part of the index. */
+/** The content of caches, by access time. Part of the index. */
 import type { Digest } from '../../protocol/digest.js';
 import type { ImageKey } from './images.js';
 

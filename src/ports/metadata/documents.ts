@@ -3,7 +3,7 @@
  * blobs.
  */
 
-/** What a document describes. The store does not look inside documents. */
+/** The kind of a document. The store does not look inside documents. */
 export type DocumentKind =
   | 'account'
   | 'account-token'

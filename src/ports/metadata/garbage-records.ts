@@ -1,10 +1,10 @@
-/** Candidates for garbage collection, and what the collector reads from the index. */
+/** Candidates for garbage collection, and the other records that the collector reads. */
 import type { Digest } from '../../protocol/digest.js';
 import type { ImageKey } from './images.js';
 
 /**
- * Content that a dropped reference may have left unused, and since when. `link`: a blob that no manifest of the image
- * names. `bytes`: content that may be unreferenced.
+ * Content that a dropped reference may have left unused, with the time of the drop. `link`: a blob that no manifest of the
+ * image names. `bytes`: content that may be unreferenced.
  */
 export type Candidate =
   | { readonly kind: 'link'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
@@ -21,11 +21,11 @@ export interface CandidateOptions {
   readonly claimMs?: number;
 }
 
-/** What the garbage collector needs to know. */
+/** The part of the index that the garbage collector reads. */
 export interface GarbageRecords {
   /**
-   * Returns whether a link or manifest record of any image, or its trash, has the digest, not counting links of the excepted images.
-   * The content of a deleted repository counts until it is purged.
+   * Returns whether a link or manifest record of any image, or its trash, has the digest, not counting links of the
+   * excepted images. The content of a deleted repository counts until it is purged.
    */
   isReferenced(digest: Digest, exceptLinksOf?: readonly ImageKey[]): Promise<boolean>;
   /** Returns whether the bytes have a candidate. */

@@ -40,7 +40,7 @@ export interface ManifestRecord {
   readonly pushedAt: number;
 }
 
-/** What a repository or an image stores. Counts shared content once per image. */
+/** The content of a repository or an image. Counts shared content once per image. */
 export interface StoredContent {
   readonly images: number;
   readonly tags: number;
@@ -86,7 +86,7 @@ export interface ReferrerPageRequest extends PageRequest {
   readonly maxBytes?: number;
 }
 
-/** Where an answer came from. Shown to people in response headers, events and the log. */
+/** The origin of an answer. Shown to people in response headers, events and the log. */
 export interface Provenance {
   /** The repository that answered. For a virtual repository, the member. */
   readonly repository: string;

@@ -3,7 +3,7 @@
 export interface MetadataStatus {
   /** False from a failed write until the index accepts writes again. */
   readonly writable: boolean;
-  /** How often the index was closed and opened again after a failed write. */
+  /** The number of times that the index was closed and opened again after a failed write. */
   readonly reopens: number;
   /** The last failed write, sync, reopen or read. */
   readonly lastFailure?: IndexFailure;

@@ -8,7 +8,7 @@ import type { ImageKey } from './images.js';
 export interface Actor {
   /** The id of the principal; `anonymous` for a user who did not log in. */
   readonly principal: string;
-  /** How the principal authenticated. `code`: the host application called us. `system`: the registry itself. */
+  /** The kind of authentication. `code`: the host application called the registry's methods. `system`: the registry itself. */
   readonly via: 'anonymous' | 'basic' | 'bearer' | 'host' | 'session' | 'code' | 'job' | 'system';
   readonly requestId?: string | undefined;
   /** The client's address, as far as trusted proxies report it. */
@@ -29,7 +29,7 @@ export interface Attribution {
   readonly override?: true | undefined;
 }
 
-/** What changed: a noun and a past participle, as in the names of events. */
+/** The kind of a change: a noun and a past participle, as in the names of events. */
 export type JournalType = EventType;
 
 /** One change. Fields that do not apply are absent. */

@@ -1,5 +1,5 @@
 /**
- * The index: what it stores, one file per kind of record, and how it is changed. Drivers are in storage/level/,
+ * The index: its records, with one file for each kind, and the changes to them. Drivers are in storage/level/,
  * storage/postgres/ and storage/memory/; their contract suite is test/contracts/.
  */
 import type { Algorithm, Digest } from '../../protocol/digest.js';
@@ -96,7 +96,10 @@ export type Change =
       readonly when: number;
       readonly trashUntil?: number | undefined;
     }
-  /** Moves a manifest from the trash back to its image, with deleted links and without its tags. Conflicts when it is not in the trash. */
+  /**
+   * Moves a manifest from the trash back to its image, with deleted links and without its tags. Conflicts when it is not in
+   * the trash.
+   */
   | { readonly type: 'trash.restore'; readonly at: ImageKey; readonly digest: Digest }
   /**
    * Deletes a manifest from the trash, with `deletedAt` only if it was deleted then. Leaves candidates from `since` for what
@@ -148,7 +151,7 @@ export type Change =
    */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
   /**
-   * Ends that. `deleted`: the bytes are gone, unless they are not condemned any more, because a push stored them again (see
+   * Ends the condemnation. `deleted`: the bytes are gone, unless a push stored them again and they are no longer condemned (see
    * `ObjectLedger.putPlace`).
    */
   | { readonly type: 'bytes.forget'; readonly digest: Digest; readonly deleted?: true }
@@ -202,7 +205,7 @@ export interface WriteOptions {
    */
   readonly durable: boolean;
   readonly require?: readonly Precondition[];
-  /** Who makes the changes: the write then adds journal entries and tag moves. Absent for caches and internal work. */
+  /** The actor of the changes: the write then adds journal entries and tag moves. Absent for caches and internal work. */
   readonly by?: Attribution | undefined;
 }
 
@@ -212,7 +215,7 @@ export interface WriteOptions {
  * image lacks.
  */
 export interface MetadataWriter {
-  /** For writes that cannot conflict unless the program is wrong. @throws ConflictError */
+  /** For writes that conflict only if the program has a bug. @throws ConflictError */
   apply(changes: readonly Change[], options: WriteOptions): Promise<void>;
   /** For writes that may lose to another one. Returns false on a conflict. */
   tryApply(changes: readonly Change[], options: WriteOptions): Promise<boolean>;

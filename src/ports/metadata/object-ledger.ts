@@ -1,11 +1,12 @@
 /**
- * `ObjectLedger`: what a blob store in an object store keeps in the index, because an object store has no atomic writes over
- * several objects. An object is written once, under a key that is never used again, and the ledger records which key a digest
- * has. Each object is in the ledger before its bytes are sent, so that no process death leaves an unknown one.
+ * `ObjectLedger`: the state that a blob store in an object store keeps in the index, because an object store has no atomic
+ * writes over several objects. An object is written once, under a key that is never used again, and the ledger records the
+ * key of each digest. Each object is in the ledger before its bytes are sent, so that a process that dies does not leave an
+ * unknown object.
  */
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 
-/** Where the bytes of a digest are. */
+/** The object with the bytes of a digest. */
 export interface ObjectPlace {
   readonly key: string;
   readonly size: number;
@@ -47,12 +48,12 @@ export interface StagedBytes {
   readonly uploadId?: string | undefined;
   readonly parts: readonly UploadedPart[];
   /**
-   * The lowest number that no part ever had: a request of a process that lost its claim may still arrive. Absent when that is
-   * the number after the last part.
+   * The lowest number that was never given to a part: a request of a process that lost its claim may still arrive. Absent
+   * when it is the number after the last part.
    */
   readonly nextPart?: number | undefined;
   readonly tail?: StagedTail | undefined;
-  /** The tail before the append that runs, which may return to it. */
+  /** The tail before the running append, which may return to it. */
   readonly formerTail?: StagedTail | undefined;
   /** The digest of all bytes. Absent when no process knows it. */
   readonly digest?: Digest | undefined;
@@ -69,18 +70,18 @@ export interface StagedState extends StagedBytes {
 /** Identifies a claim. */
 export type StagedClaim = Pick<StagedState, 'id' | 'epoch'>;
 
-/** Who claims an upload. */
+/** The claimant of an upload. */
 export interface ClaimOptions {
   /** Identifies the process. */
   readonly owner: string;
   /** The key of an upload that does not exist yet. */
   readonly key: string;
   readonly when: number;
-  /** How long another process may hold the upload without a beat. 0 takes it over at once. */
+  /** How long another process may hold the upload without a heartbeat. 0 takes it over at once. */
   readonly staleMs: number;
 }
 
-/** What `saveStaged` does in the same write. */
+/** Further effects of `saveStaged` in the same write. */
 export interface SaveStagedOptions {
   /** When the objects that the upload no longer names are deleted. */
   readonly until: number;
@@ -88,7 +89,7 @@ export interface SaveStagedOptions {
   readonly isLast?: boolean;
 }
 
-/** What else `putPlace` does in the same write. */
+/** Further effects of `putPlace` in the same write. */
 export interface PutPlaceOptions {
   /** When the object that the digest had before is deleted: readers may still use it. */
   readonly until: number;
@@ -96,7 +97,7 @@ export interface PutPlaceOptions {
   readonly staged?: StagedClaim | undefined;
 }
 
-/** How far an audit is. */
+/** The progress of an audit. */
 export interface AuditState {
   /** The number of steps that are done. */
   readonly step: number;
@@ -111,7 +112,7 @@ export interface TrashDue {
   readonly retryAt: number;
 }
 
-/** The state of an object store, as a driver of the index keeps it. Times are milliseconds since the epoch. */
+/** The state of an object store, kept by a driver of the index. Times are milliseconds since the epoch. */
 export interface ObjectLedger {
   /** Returns an id that is created once. A marker in the bucket has the same id. */
   storeId(): Promise<string>;
@@ -119,8 +120,8 @@ export interface ObjectLedger {
   /** Yields all places, in byte order of the digest. For audits. */
   places(): AsyncIterable<{ readonly digest: Digest; readonly place: ObjectPlace }>;
   /**
-   * Names the bytes of a digest, durably and in one write: takes the object out of the trash, moves the former object of the
-   * digest into it, takes back a condemnation, leaves a candidate since `storedAt`, and ends the upload.
+   * Records the object of a digest, durably and in one write: takes the object out of the trash, moves the former object of the
+   * digest into it, revokes a condemnation, leaves a candidate since `storedAt`, and ends the upload.
    * @throws ConflictError when another process claimed the upload
    */
   putPlace(digest: Digest, place: ObjectPlace, options: PutPlaceOptions): Promise<void>;
@@ -133,9 +134,9 @@ export interface ObjectLedger {
   /** Yields all uploads, in byte order of the id. */
   allStaged(): AsyncIterable<StagedState>;
   /**
-   * Claims an upload and returns its state; creates it if there is none. Returns `undefined` while another process holds it and
-   * beats. When the claim before did not end, skips part numbers that its process may still use. A claim lasts until it
-   * ends, or until another one.
+   * Claims an upload and returns its state; creates it if there is none. Returns `undefined` while another process holds it
+   * and sends heartbeats. If the previous claim did not end, skips part numbers that its process may still use. A claim
+   * lasts until it ends or another process makes one.
    */
   claimStaged(id: string, options: ClaimOptions): Promise<StagedState | undefined>;
   /** Signals to other processes that the holder of the claim makes progress. @throws ConflictError when the claim has ended */
@@ -143,8 +144,8 @@ export interface ObjectLedger {
   /** Ends a claim. Does nothing when it has ended. */
   releaseStaged(claim: StagedClaim): Promise<void>;
   /**
-   * Replaces the bytes of an upload, and beats. Takes the objects that it names out of the trash, and moves those that only the
-   * former bytes name into it.
+   * Replaces the bytes of an upload, and sends a heartbeat. Takes the objects that the new bytes name out of the trash, and
+   * moves those that only the former bytes name into it.
    * @throws ConflictError when another process claimed the upload, or ended it
    */
   saveStaged(claim: StagedClaim, bytes: StagedBytes, options: SaveStagedOptions): Promise<void>;
@@ -154,20 +155,20 @@ export interface ObjectLedger {
    */
   dropStaged(claim: StagedClaim, until: number): Promise<void>;
   /**
-   * Yields the objects whose keys begin with a prefix: of places, uploads and the trash, in no particular order, with the digest
-   * of a place. For audits.
+   * Yields the objects whose keys begin with a prefix: of places, uploads and the trash, in no particular order, with the
+   * digest of a place. For audits.
    */
   objects(prefix: string): AsyncIterable<{ readonly key: string; readonly digest?: Digest | undefined }>;
-  /** Returns how far the audit is; `undefined` before the first one. */
+  /** Returns the progress of the audit; `undefined` before the first one. */
   audit(): Promise<AuditState | undefined>;
   /** Replaces the state of the audit, unless another process did. */
   saveAudit(before: AuditState | undefined, state: AuditState): Promise<void>;
   /** Puts an object into the trash before it is written. Naming it later takes it out. */
   reserve(object: StoredObject, until: number): Promise<void>;
   /**
-   * Deletes objects whose time has come: passes them to `remove`, and forgets them when it has resolved. It resolves to the keys
-   * that could not be deleted, if any: they are due again at `retryAt`. Returns how many objects were due. Processes that
-   * share the index get different objects.
+   * Deletes objects whose time has come: passes them to `remove`, and forgets them when it has resolved. It resolves to the
+   * keys that could not be deleted, if any: they are due again at `retryAt`. Returns how many objects were due. Processes
+   * that share the index get different objects.
    */
   emptyTrash(
     due: TrashDue,

@@ -1,4 +1,4 @@
-/** When manifests were last pulled, and how often. */
+/** The times and counts of pulls of manifests. */
 import type { Digest } from '../../protocol/digest.js';
 import type { ImageKey } from './images.js';
 

@@ -1,4 +1,4 @@
-/** Quotas: limits on the total size of images, and what counts towards them. */
+/** Quotas: limits on the total size of images, and the sizes that count towards them. */
 import type { ImageKey } from './images.js';
 import type { Actor } from './journal.js';
 
@@ -11,13 +11,13 @@ export interface ImageSizes {
   total(names: readonly string[]): Promise<number>;
 }
 
-/** Why a precondition `usage` did not hold. */
+/** The reason why a precondition `usage` did not hold. */
 export interface ExceededUsage {
   readonly names: readonly string[];
   readonly maxBytes: number;
   /** The size without the write. */
   readonly usedBytes: number;
-  /** By how much the write would have increased it. */
+  /** The increase that the write would have caused. */
   readonly neededBytes: number;
 }
 

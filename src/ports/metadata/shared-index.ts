@@ -1,10 +1,10 @@
-/** What an index that several processes share offers in addition. */
+/** The additional methods of an index that several processes share. */
 
 /** An index that other processes read and write too. */
 export interface SharedIndex {
   /**
-   * Calls a listener after documents of kinds, or as `repository` the configured repositories, may have changed by this process
-   * or another: usually at once, at most a second later. Returns a function that ends it.
+   * Calls a listener after this or another process may have changed documents of some kinds, or (`repository`) the configured
+   * repositories: usually at once, at most a second later. Returns a function that removes the listener.
    */
   watch(listener: (kinds: ReadonlySet<string>) => void): () => void;
   /** Resolves when later reads of documents see everything that was written before the call. */
@@ -19,7 +19,7 @@ export interface SharedIndex {
   readonly loginFailures: LoginFailures;
 }
 
-/** Whose failures are counted. One failure decays in `decayMs`; the count stays at most `max`. */
+/** A counter of failures. One failure decays in `decayMs`; the count stays at most `max`. */
 export interface FailureMeter {
   readonly key: string;
   readonly decayMs: number;

@@ -14,9 +14,9 @@ export interface TrashItem {
   readonly deletedAt: number;
   /** When it expires. */
   readonly until: number;
-  /** Who deleted it. Absent for a write without an attribution. */
+  /** The actor that deleted it. Absent for a write without an attribution. */
   readonly by?: Actor;
-  /** By how much the deletion reduced the size of the image. */
+  /** The reduction of the image's size by the deletion. */
   readonly bytes: number;
 }
 
@@ -35,14 +35,14 @@ export interface Trash {
   expired(before: number, limit: number): Promise<readonly TrashItem[]>;
 }
 
-/** What was deleted from the trash before it expired, to make room for a push on a full disk. */
+/** Content that was deleted from the trash before it expired, to make room for a push on a full disk. */
 export interface EmptiedTrash {
   readonly emptiedAt: number;
   readonly manifests: number;
   readonly bytes: number;
 }
 
-/** What to restore from the trash. */
+/** The content to restore from the trash. */
 export interface RestoreRequest {
   readonly image: string;
   readonly digest: Digest;
@@ -50,7 +50,7 @@ export interface RestoreRequest {
   readonly tags?: readonly Tag[];
 }
 
-/** What was restored from the trash. */
+/** The content that was restored from the trash. */
 export interface RestoredManifest {
   readonly digest: Digest;
   readonly tags: readonly Tag[];

@@ -1,7 +1,7 @@
-/** The audit file: what it records besides the changes that it reads from the journal. */
+/** The audit file: its records besides the changes that it reads from the journal. */
 import type { Actor } from '../metadata/journal.js';
 
-/** What the audit file can record. `denied`: requests that were refused with 403. */
+/** The kinds of records of the audit file. `denied`: requests that were refused with 403. */
 export type AuditEvent = 'change' | 'login' | 'denied';
 
 /** An event that is not in the journal. */
@@ -9,7 +9,7 @@ export interface AuditNote {
   readonly event: AuditEvent;
   /** What happened, as in the names of events: `login.refused`. */
   readonly what: string;
-  /** An empty principal is omitted: it is not known who asked. */
+  /** An empty principal is omitted: the user is not known. */
   readonly by: Omit<Actor, 'via'> & { readonly via?: string | undefined };
   /** Further fields of the line, without secrets. */
   readonly details: Readonly<Record<string, string>>;

@@ -14,14 +14,14 @@ export interface WorkProgress {
   readonly totalBytes?: number;
 }
 
-/** How the caller follows and stops long-running work. */
+/** Lets the caller follow and stop long-running work. */
 export interface WorkOptions {
   /** The work rejects with the reason of the signal. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: WorkProgress) => void) | undefined;
 }
 
-/** What an image uses content for: a tag, or a manifest without a tag. Neither for a blob that no manifest names. */
+/** A use of content in an image: a tag, or a manifest without a tag. Neither for a blob that no manifest names. */
 export interface ContentUse extends ImageKey {
   readonly tag?: Tag;
   readonly manifest?: Digest;
@@ -54,13 +54,13 @@ export interface DamageRecords {
   clear(digest: Digest, reason: 'healed' | 'deleted'): Promise<boolean>;
 }
 
-/** The counts of an image as its record has them, and as its entries give them. */
+/** The counts of an image according to its record, and according to its entries. */
 export interface ImageRecount extends ImageKey {
   readonly recorded: ImageCounts;
   readonly counted: ImageCounts;
 }
 
-/** What the record of an image counts. */
+/** The counts in the record of an image. */
 export type ImageCounts = Pick<ImageRecord, 'manifests' | 'tags' | 'bytes'>;
 
 /** Content that a link, a manifest record or the trash of an image refers to. */
@@ -70,7 +70,7 @@ export interface ContentReference {
   readonly size?: number;
 }
 
-/** What the index refers to. */
+/** The content that the index refers to. */
 export interface ContentRecords {
   /**
    * Lists everything that the index refers to, once each, in byte order of the digest; `after` is a digest. The content of

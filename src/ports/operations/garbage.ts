@@ -29,9 +29,9 @@ export interface GarbageCollector {
   collect(options?: CollectOptions): Promise<GarbageReport>;
 }
 
-/** Keeps the bytes of blobs. */
+/** Holds back the deletion of bytes. */
 export interface DeletionHolds {
-  /** Whether bytes are kept now. */
+  /** Whether deletions are held now. */
   readonly isHeld: boolean;
   /**
    * Waits for deletions that are running. From then on no bytes are deleted or moved until the returned function is

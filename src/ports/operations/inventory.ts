@@ -1,10 +1,10 @@
-/** What images hold, what else holds it, and how many bytes that is: for lists, deletions and figures. */
+/** The content of images, other holders of it, and its size: for lists, deletions and figures. */
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import type { ImageKey, ManifestRecord } from '../metadata/images.js';
 import type { Page, PageRequest } from '../pages.js';
 
-/** What keeps a manifest of an image, each list in byte order. */
+/** The reasons why a manifest of an image is kept, each list in byte order. */
 export interface ManifestHolders {
   readonly tags: readonly Tag[];
   /** The manifests of the image that name it: indexes. */

@@ -1,6 +1,6 @@
 /**
- * What an operator starts or watches: jobs, collection, backups, imports, syncs, webhooks and figures. Implemented
- * by operations/, repositories/ and storage/.
+ * The work that an operator starts or watches: jobs, collection, backups, imports, syncs, webhooks and figures.
+ * Implemented by operations/, repositories/ and storage/.
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
@@ -11,12 +11,12 @@ import type { Actor } from '../metadata/journal.js';
  */
 export type JobState = 'running' | 'waiting' | 'succeeded' | 'partly' | 'failed' | 'cancelled';
 
-/** How far a job is. */
+/** The progress of a job. */
 export interface JobProgress {
   readonly done: number;
   /** Absent while the job does not know it. */
   readonly total?: number | undefined;
-  /** What is counted: `blobs`, `bytes`. */
+  /** The unit of the counts: `blobs`, `bytes`. */
   readonly unit: string;
 }
 
@@ -39,25 +39,25 @@ export interface Job {
   readonly progress?: JobProgress | undefined;
   /** The estimated end, at the rate so far. */
   readonly etaAt?: number | undefined;
-  /** What it did, in camel case; its type depends on the kind. Times are numbers whose names end in `At`. */
+  /** The result, in camel case; its type depends on the kind. Times are numbers whose names end in `At`. */
   readonly report?: object | undefined;
   /** Why it failed. Contains no paths. */
   readonly error?: string | undefined;
-  /** How often a new process resumed it since it last saved its state. */
+  /** The number of times that a new process resumed it since it last saved its state. */
   readonly resumes: number;
 }
 
-/** What a job did, and how it ended. `cancelled`: it noticed the signal and reports what it did until then. */
+/** The result of a job. `cancelled`: it noticed the signal and reports what it did until then. */
 export interface JobOutcome {
   readonly state: 'succeeded' | 'partly' | 'waiting' | 'cancelled';
   /** Small, because all records are kept in memory. */
   readonly report: object;
 }
 
-/** What a job gets when it runs. */
+/** The arguments of a running job. */
 export interface JobContext<Params> {
   readonly id: string;
-  /** What the job attributes its changes to: the actor that started it, via `job`. */
+  /** The actor of the job's changes: the one that started it, via `job`. */
   readonly by: Actor;
   readonly params: Params;
   readonly dryRun: boolean;
@@ -67,7 +67,7 @@ export interface JobContext<Params> {
   readonly signal: AbortSignal;
   /** The last state that an earlier process, or the run before the confirmation, saved. Any JSON object. */
   readonly saved: object | undefined;
-  /** Stores a state, such as a cursor, to go on from after a restart. Each call is a write: call it every few seconds. */
+  /** Stores a state, such as a cursor, to resume from after a restart. Each call is a write: call it every few seconds. */
   readonly save: (state: object) => Promise<void>;
   /** Reports the progress. Costs nothing, so it may be called for each item. */
   readonly progress: (progress: JobProgress) => void;
@@ -84,11 +84,11 @@ export interface JobKind<Params = unknown> {
    * @throws RegistryError OPTIONS_INVALID with the paths of all problems.
    */
   parse(params: Readonly<Record<string, unknown>>): Params;
-  /** Does the work. May throw; then the job failed, or was cancelled if the signal is aborted. */
+  /** Does the work. If it throws, the job failed, or was cancelled if the signal is aborted. */
   run(context: JobContext<Params>): Promise<JobOutcome>;
 }
 
-/** What to do. */
+/** The work to do. */
 export interface JobRequest {
   readonly kind: string;
   readonly params?: Readonly<Record<string, unknown>>;
@@ -102,7 +102,7 @@ export interface PlannedItem {
   readonly image: string;
   readonly tag?: Tag;
   readonly digest: Digest;
-  /** Why it goes. */
+  /** The reason for its deletion. */
   readonly because: string;
   readonly lastUsedAt: number;
   /** It waits for a confirmation. */

@@ -1,4 +1,4 @@
-/** Moving in from the data folder of another registry: what the folder holds, and what an import of it reports. */
+/** The import of the data folder of another registry: the content of the folder, and the report of the import. */
 import type { Readable } from 'node:stream';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
@@ -26,7 +26,7 @@ export interface SourceImage {
   movesOf(tag: Tag): Promise<readonly SourceMove[]>;
 }
 
-/** What an image holds. Times are those of the files: when a manifest was pushed and a tag moved. */
+/** The content of an image. Times are those of the files: when a manifest was pushed and a tag moved. */
 export interface SourceListing {
   /** Manifests, tagged or not, each digest once. */
   readonly manifests: readonly { readonly digest: Digest; readonly at: number }[];
@@ -35,7 +35,7 @@ export interface SourceListing {
   readonly problems: readonly Omit<MigrationProblem, 'image'>[];
 }
 
-/** A tag named a digest from a time on. */
+/** A tag named a digest since a time. */
 export interface SourceMove {
   readonly digest: Digest;
   readonly at: number;
@@ -88,8 +88,8 @@ export interface MigrationProblem extends SourceFault {
 }
 
 /**
- * What an import reads into and how. Its progress counts images. When the signal aborts, the import finishes the current
- * step; what it stored stays, and another import continues.
+ * The target and the settings of an import. Its progress counts images. When the signal aborts, the import finishes the
+ * current step; the content that it stored stays, and another import continues.
  */
 export interface MigrationOptions extends WorkOptions {
   /** A local repository. */
@@ -103,7 +103,7 @@ export interface MigrationOptions extends WorkOptions {
   readonly verify?: boolean | undefined;
   /** Reads everything and writes nothing. @default false */
   readonly dryRun?: boolean | undefined;
-  /** What the changes are attributed to. */
+  /** The actor to attribute the changes to. */
   readonly by: Actor;
   /** Called for each problem as it is found. */
   readonly onProblem?: ((problem: MigrationProblem) => void) | undefined;
@@ -111,7 +111,7 @@ export interface MigrationOptions extends WorkOptions {
   readonly onStored?: (() => Promise<void>) | undefined;
 }
 
-/** The result of an import. In a dry run, what an import would do. */
+/** The result of an import, or of a dry run. */
 export interface MigrationReport {
   readonly format: SourceRegistry['format'];
   readonly repository: string;
@@ -138,7 +138,7 @@ export interface MigrationReport {
   readonly problems: number;
 }
 
-/** `present`: items that were there already. */
+/** `present`: items that the repository already had. */
 export interface MigrationCount {
   readonly added: number;
   readonly present: number;
@@ -148,6 +148,6 @@ export interface MigrationCount {
 export interface ImportFolder {
   /** As the caller names it. */
   readonly name: string;
-  /** Where it may be: below a `root` that the options allow to read, and that no symbolic link may lead out of. */
+  /** Its place: below a `root` that the options allow to read, and that no symbolic link may lead out of. */
   readonly candidates: readonly { readonly root: string; readonly source: string }[];
 }

@@ -1,10 +1,10 @@
-/** What operators watch: figures over time, and the latest requests. */
+/** Monitoring: figures over time, and the latest requests. */
 import type { RequestEvent } from '../runtime.js';
 
 /** The length of the period that a sample describes. */
 export type SampleStep = 'hour' | 'day';
 
-/** What a repository stored at the end of a period, and what happened in it. */
+/** The content of a repository at the end of a period, and its activity in the period. */
 export interface RepositorySample {
   /** Each digest counts once per image. Absent while it is unknown, and for repositories that store nothing. */
   readonly bytes?: number;

@@ -1,7 +1,7 @@
-/** The status of a registry: its figures, and the problems that a person should see to. */
+/** The status of a registry: its figures, and the problems that need attention. */
 
 /**
- * How urgent a problem is. `error`: something does not work, or data is lost. `notice`: it ends by itself, or is for
+ * The urgency of a problem. `error`: something does not work, or data is lost. `notice`: it ends by itself, or is only
  * information.
  */
 export type ProblemSeverity = 'error' | 'warning' | 'notice';
@@ -34,7 +34,7 @@ export interface Computed<T> {
   readonly computedAt: number;
 }
 
-/** What a repository stores. */
+/** The content of a repository. */
 export interface RepositoryFigures {
   readonly images: number;
   readonly tags: number;
@@ -42,7 +42,7 @@ export interface RepositoryFigures {
   readonly bytes: number;
   /** When something was last pushed or fetched. Absent if it is empty. */
   readonly pushedAt?: number;
-  /** How much a deletion of its trash could free. */
+  /** The number of bytes that emptying its trash could free. */
   readonly trashBytes: number;
 }
 
@@ -50,7 +50,7 @@ export interface RepositoryFigures {
 export interface StatusFigures {
   /** Each digest counts once. */
   readonly storedBytes: number;
-  /** What a garbage collection would free now. */
+  /** The number of bytes that a garbage collection would free now. */
   readonly reclaimableBytes?: Computed<number> | undefined;
   /** By repository. */
   readonly repositories?: Computed<ReadonlyMap<string, RepositoryFigures>> | undefined;

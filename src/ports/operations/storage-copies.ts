@@ -1,7 +1,7 @@
 /** Copies of a registry into other storage. */
 import type { DamagedContent, WorkOptions } from './backup.js';
 
-/** Entries of the index of which the target has another number than the source. */
+/** Counts of index entries that differ between the target and the source. */
 export interface CountDifference {
   readonly kind: string;
   readonly source: number;

@@ -13,7 +13,7 @@ export interface SyncProblem {
   readonly error: string;
 }
 
-/** What a run did. In a dry run: what it would do. */
+/** The result of a run, or of a dry run. */
 export interface SyncReport {
   readonly sync: string;
   readonly images: number;
@@ -43,7 +43,7 @@ export interface SyncRun {
   readonly error?: string | undefined;
 }
 
-/** How a sync does. */
+/** The status of a sync. */
 export interface SyncStatus {
   /** Absent before the first run. */
   readonly lastRun?: SyncRun | undefined;

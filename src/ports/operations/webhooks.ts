@@ -1,4 +1,4 @@
-/** Webhooks: URLs that get the changes of the registry, in order and at least once. */
+/** Webhooks: URLs that receive the changes of the registry, in order and at least once. */
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import type { ImageKey } from '../metadata/images.js';
 import type { Actor } from '../metadata/journal.js';
@@ -19,7 +19,7 @@ export interface Delivery {
   readonly at: number;
   /** The type of the event: `tag.moved`. */
   readonly event: string;
-  /** What it concerns: `repository/image:tag`, `repository/image@digest`, or a repository. */
+  /** The subject: `repository/image:tag`, `repository/image@digest`, or a repository. */
   readonly subject: string;
   readonly state: DeliveryState;
   readonly attempts: number;
@@ -35,13 +35,13 @@ export interface Delivery {
   readonly nextAt?: number | undefined;
 }
 
-/** How the deliveries of a webhook go. */
+/** The state of a webhook's deliveries. */
 export interface WebhookStatus {
   /** The number of the last event that was dealt with. */
   readonly cursor: number;
   /** Events that wait, at most 1000. */
   readonly pending: number;
-  /** Since when deliveries fail. Absent when the last one did not. */
+  /** The time since which deliveries fail. Absent when the last one succeeded. */
   readonly failingSinceAt?: number | undefined;
   /** The status of the last answer. */
   readonly lastStatus?: number | undefined;
@@ -55,7 +55,7 @@ export interface WebhookStatus {
   readonly dropped: number;
 }
 
-/** A webhook and how it does. */
+/** A webhook and its status. */
 export interface WebhookRecord {
   readonly config: WebhookConfig;
   /** `declared`: fixed by code or the config file. `managed`: changed through the API. */
@@ -63,7 +63,7 @@ export interface WebhookRecord {
   readonly status: WebhookStatus;
 }
 
-/** What a test of a webhook found. */
+/** The result of a webhook test. */
 export interface WebhookTest {
   readonly status?: number | undefined;
   readonly error?: string | undefined;

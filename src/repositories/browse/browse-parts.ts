@@ -18,7 +18,7 @@ export interface BrowseParts {
 }
 
 const dayMs = 24 * 3_600_000;
-/** Days that count as recent. */
+/** The number of days that count as recent. */
 const recentDays = 30;
 
 /** Sums the pulls of manifests. */
@@ -33,7 +33,7 @@ export function sumPulls(records: readonly PullRecord[], now: number): PullFigur
   };
 }
 
-/** A repository that stores an image, and the name under which it does. */
+/** A repository that stores an image, and the name of the image there. */
 export interface Holder {
   readonly repository: Repository;
   readonly at: ImageKey;

@@ -15,7 +15,7 @@ import { ManifestBrowser } from './manifest-browser.js';
 import { ManifestReader } from './manifest-reader.js';
 import { TagRows } from './tag-rows.js';
 
-/** Browses what the index and the blob store have. */
+/** Browses the content of the index and the blob store. */
 export class StoredImageBrowser implements ImageBrowser {
   readonly #parts: BrowseParts;
   readonly #tags: TagRows;
@@ -127,7 +127,7 @@ export class StoredImageBrowser implements ImageBrowser {
   }
 }
 
-/** Adds the figures of two members. Content that both have counts twice, as it does on the members themselves. */
+/** Adds up the figures of two members. Content that both have counts twice, as it does on the members themselves. */
 function add(a: ImageSummary, b: ImageSummary): ImageSummary {
   const pulledAt = Math.max(a.pulledAt ?? 0, b.pulledAt ?? 0);
   return {

@@ -8,9 +8,9 @@ import { takeTurns } from '../../util/scheduling/turns.js';
 import { sumPulls, type BrowseParts } from './browse-parts.js';
 import { createMatcher, cutSorted, maxSorted, refuseSorting, type Sortable } from './row-order.js';
 
-/** Images examined for one page, as in the catalog. */
+/** The number of images examined for one page, as in the catalog. */
 const maxExamined = 20_000;
-/** Images examined for a list that is sorted as a whole. */
+/** The number of images examined for a list that is sorted as a whole. */
 const maxExaminedWhole = 200_000;
 
 type Request = RowRequest<ImageSort> & { readonly withUnique: boolean };

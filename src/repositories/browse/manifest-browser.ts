@@ -22,21 +22,21 @@ import { takeTurns } from '../../util/scheduling/turns.js';
 import type { BrowseParts, Holder } from './browse-parts.js';
 import type { ManifestReader } from './manifest-reader.js';
 
-/** Referrers that are listed. */
+/** The maximum number of referrers that are listed. */
 const maxReferrers = 100;
-/** Other images with a layer that are counted. */
+/** The maximum number of other images with a layer that are counted. */
 const maxElsewhere = 100;
-/** Layers for which they are counted. */
+/** The number of layers for which they are counted. */
 const maxCountedLayers = 200;
-/** Attestations whose predicates are read. */
+/** The maximum number of attestations whose predicates are read. */
 const maxAttestationsRead = 50;
-/** The ends of the tags that cosign uses for signatures, attestations and SBOMs. */
+/** The suffixes of the tags that cosign uses for signatures, attestations and SBOMs. */
 const cosignEnds = ['sig', 'att', 'sbom'] as const;
 const predicateKey = 'in-toto.io/predicate-type';
 
 type Details = Omit<ManifestDetails, 'platforms' | 'config' | 'layers' | 'attestations'>;
 
-/** Describes manifests with what they name and what refers to them. */
+/** Describes manifests with the content that they name and the manifests that refer to them. */
 export class ManifestBrowser {
   readonly #parts: BrowseParts;
   readonly #reader: ManifestReader;

@@ -6,7 +6,7 @@ import type { RowPage, RowPosition, RowRequest } from '../../ports/browsing.js';
 import { compilePattern } from '../../protocol/patterns.js';
 import { problemsFound } from '../../protocol/tables/documents/encoding.js';
 
-/** More rows are only listed by name. */
+/** The maximum number of rows that are sorted. A longer list is only available by name. */
 export const maxSorted = 20_000;
 
 /** Returns whether a name fits the search of a request: a part of it, or with `*` a pattern of the whole name. */
@@ -25,7 +25,7 @@ export function refuseSorting(count: number): void {
   throw problemsFound([{ path: 'sort', problem }]);
 }
 
-/** A row with what it is sorted by. Rows without a value, such as those that were never pulled, have -1. */
+/** A row with its sort key. Rows without a value, such as those that were never pulled, have -1. */
 export interface Sortable<T> {
   readonly name: string;
   readonly value: number;

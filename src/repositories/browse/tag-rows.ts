@@ -13,7 +13,7 @@ import type { ManifestReader } from './manifest-reader.js';
 import { createMatcher, cutSorted, refuseSorting, type Sortable } from './row-order.js';
 
 const pageSize = 500;
-/** Tags or manifests examined for one page. */
+/** The number of tags or manifests examined for one page. */
 const maxExamined = 100_000;
 
 type Request = RowRequest<TagSort>;
@@ -31,7 +31,7 @@ type Source = (
   after: string | undefined,
 ) => AsyncIterable<{ readonly name: string; readonly found: Found | undefined }>;
 
-/** Lists the tags of an image, or its manifests that nothing keeps. */
+/** Lists the tags of an image, or the manifests that nothing keeps. */
 export class TagRows {
   readonly #parts: BrowseParts;
   readonly #reader: ManifestReader;
@@ -41,7 +41,7 @@ export class TagRows {
     this.#reader = reader;
   }
 
-  /** Lists tags. Of several members that have a tag, the first one shows it. */
+  /** Lists tags. If several members have a tag, the first one shows it. */
   tags(caller: Caller, holders: readonly Holder[], request: Request): Promise<RowPage<TagRow>> {
     const matches = createMatcher(request.q);
     return this.#list(caller, request, (after) => this.#readTags(holders, after, matches));
@@ -238,7 +238,7 @@ async function* inPages<T extends Named>(
   }
 }
 
-/** Merges sorted lists. Of several items with a name, yields that of the first list. */
+/** Merges sorted lists. If several items have the same name, yields the one of the first list. */
 async function* merge<T extends Named>(lists: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
   const heads: (T | undefined)[] = [];
   for (const list of lists) heads.push((await list.next()).value as T | undefined);

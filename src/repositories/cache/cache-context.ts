@@ -21,7 +21,7 @@ import type { CacheFills } from './fills/cache-fills.js';
 import { RunningFill, type Fill } from './fills/fill.js';
 import { NegativeCache } from './negative-cache.js';
 
-/** What a cache counts, in memory. It outlives changes of the settings. */
+/** The counters of a cache, in memory. They survive changes of the settings. */
 export interface CacheStatistics {
   readonly counters: Record<CacheOutcome, number>;
   upstreamBytes: number;
@@ -29,7 +29,7 @@ export interface CacheStatistics {
   readonly countedSince: number;
 }
 
-/** Begins to count. */
+/** Starts counting. */
 export function createStatistics(now: number): CacheStatistics {
   return { counters: { hit: 0, miss: 0, stale: 0, refresh: 0 }, upstreamBytes: 0, countedSince: now };
 }

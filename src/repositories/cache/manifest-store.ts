@@ -126,12 +126,12 @@ export class ManifestStore {
     }
   }
 
-  /** Forgets what is only in memory. */
+  /** Forgets content that is only in memory. */
   forget(image?: string): void {
     this.#unsaved.forget(image);
   }
 
-  /** Returns what the index must still say about a tag; `undefined` when memory has a newer record than the index. */
+  /** Returns the precondition on a tag in the index; `undefined` when memory has a newer record than the index. */
   #stateOf(image: string, tag: Tag, known: TagRecord | undefined): TagState | undefined {
     if (this.#unsaved.tag(image, tag) !== undefined) return undefined;
     return known === undefined ? 'absent' : { digest: known.digest };

@@ -9,11 +9,11 @@ const maxBytes = 2 * 1024 * 1024;
 const entryBytes = 400;
 const sizeCalculation = (_entry: unknown, key: string): number => key.length + entryBytes;
 
-/** What is known about something absent. */
+/** The information about absent content. */
 export interface Absence {
   /** The upstream's reason, unless it is a 404. */
   readonly reason?: UpstreamReason | undefined;
-  /** What the tag named when it last existed. */
+  /** The digest that the tag named when it last existed. */
   readonly digest?: Digest | undefined;
 }
 

@@ -13,7 +13,7 @@ export interface DamageParts {
   readonly onDamaged: (digest: Digest) => void;
 }
 
-/** Uses that a record lists. All records are kept in memory. */
+/** The maximum number of uses that a record lists. All records are kept in memory. */
 const maxUses = 50;
 
 /** The damaged blobs of a registry, as documents of the index. */

@@ -29,7 +29,7 @@ export function mergePages<T>(pages: readonly SeenPage<T>[], limit: number, name
   const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
   const more = horizon !== undefined || sorted.length > limit;
   const stale = pages.find(({ provenance }) => provenance?.cache === 'stale')?.provenance;
-  // A short page ends where one member stopped looking.
+  // A short page ends at the last name that one member examined.
   const isShort = horizon !== undefined && sorted.length < limit;
   const page = { items: sorted.slice(0, limit), more, ...(isShort ? { seenTo: horizon } : {}) };
   return stale === undefined ? page : { ...page, provenance: stale };
@@ -43,7 +43,7 @@ function lastOf<T>(items: readonly T[], nameOf: (item: T) => string): string {
 /** The number of manifests read from the index at a time: their annotations may be large. */
 const referrerPartSize = 16;
 
-/** Cuts a page of referrers at `maxBytes`, but keeps at least one item. */
+/** Limits a page of referrers to `maxBytes`, but keeps at least one item. */
 export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: ReferrerPageRequest): Listed<Referrer> {
   let bytes = 0;
   const end = page.items.findIndex((item, at) => {

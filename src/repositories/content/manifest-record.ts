@@ -27,7 +27,7 @@ import { requireManifest, type TagGuard } from './tag-guards.js';
 
 /** How often a write is retried when the content that the manifest names changed between the read and the write. */
 export const maxRetries = 5;
-/** Missing digests that an answer names. */
+/** The maximum number of missing digests that an answer names. */
 const maxMissingNamed = 100;
 
 export interface RecordParts {
@@ -42,13 +42,13 @@ export interface RecordOptions {
   readonly sparse: Sparse;
   /** In a cache: when the upstream confirmed that the tags name the manifest. */
   readonly checkedAt?: number | undefined;
-  /** Decides about each tag from what it names now. */
+  /** Decides about each tag by the digest that it names now. */
   readonly guard?: TagGuard | undefined;
   /** Must hold for the manifest itself when there are no tags. */
   readonly condition?: Condition | undefined;
   /** Finds an image to link a named blob from when this image lacks it. */
   readonly findSource?: FindSource | undefined;
-  /** Who pushed it. Absent in a cache. */
+  /** The actor that pushed it. Absent in a cache. */
   readonly by?: Actor | undefined;
   /** The quotas of the image, as preconditions of the write. */
   readonly limits?: { readonly require: readonly Precondition[]; readonly parts: QuotaWriteParts } | undefined;

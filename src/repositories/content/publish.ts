@@ -1,5 +1,5 @@
 /**
- * What all kinds of repositories share to store and show content: publishing staged bytes under the digest's lock,
+ * Shared by all kinds of repositories to store and show content: publishing staged bytes under the digest's lock,
  * recording manifests, the manifest cache in memory, and pages of lists. Imported by the other folders of repositories/
  * only; imports none of them.
  */
@@ -41,7 +41,7 @@ export async function publish(
 }
 
 /**
- * Records published bytes without a link as garbage. Never rejects: the caller reports the failure that came before.
+ * Records published bytes without a link as garbage. Never rejects: the caller reports the original failure.
  */
 export async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
   try {

@@ -33,7 +33,7 @@ export class PullCounts {
   readonly #parts: PullCountsParts;
   readonly #maxEntries: number;
   readonly #timer: NodeJS.Timeout;
-  /** Keyed by digest, because a digest is already a string: each pull would pay for building a longer key. */
+  /** Keyed by digest, because a digest is already a string: building a longer key would cost every pull. */
   #pending = new Map<Digest, Pulled[]>();
   #size = 0;
   readonly #totals = new Map<string, number>();

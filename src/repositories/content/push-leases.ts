@@ -4,28 +4,28 @@ import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 
 /**
- * The minimum time that a blob stays which a client may need for a push. An upload without progress for this long
+ * The minimum time for which a blob stays that a client may need for a push. An upload without progress for this long
  * counts as abandoned.
  */
 export const minLeaseMs = 15 * 60_000;
-/** Blobs and images that are remembered. Beyond that, the times in the index still protect uploaded blobs. */
+/** The number of blobs and images that are remembered. Beyond it, the times in the index still protect uploaded blobs. */
 const maxNotes = 50_000;
 const maxImages = 10_000;
-/** Clients that are remembered for one blob. */
+/** The number of clients that are remembered for one blob. */
 const maxClients = 1000;
 
 type Client = Pick<Caller, 'actor'>;
 
 interface Note {
   readonly at: number;
-  /** How often each client learned about the blob since it last pushed a manifest that names it. */
+  /** The number of times that each client learned about the blob since it last pushed a manifest that names it. */
   readonly clients: Map<string, number>;
 }
 
 /**
- * Remembers in memory which blobs were reported to clients as present, until they push the manifest that names them.
- * The index records that only for uploads and, roughly, for blobs that no manifest names; a collection without a grace
- * period needs to know it exactly, so that no running push loses a layer that another client deletes. Processes that share
+ * Remembers in memory which blobs were reported to clients as present, until the clients push the manifest that names them.
+ * The index records this only for uploads and, roughly, for blobs that no manifest names. A collection without a grace period
+ * needs to know it exactly, so that a running push does not lose a layer that another client deletes. Processes that share
  * an index do not know what the others reported: there, the time of the link records it (see `renewLease`).
  */
 export class PushLeases {
@@ -39,8 +39,8 @@ export class PushLeases {
   }
 
   /**
-   * Notes that the registry reports to a client that the image has the blob. Waits for a drop of its link that began
-   * before: read the link again afterwards. A later drop sees the note.
+   * Notes that the registry reports the blob to a client as present in the image. Waits for a drop of its link that already
+   * began: read the link again afterwards. A later drop sees the note.
    */
   async note(client: Client, at: ImageKey, digest: Digest): Promise<void> {
     const key = keyOf(at, digest);
@@ -80,7 +80,7 @@ export class PushLeases {
     return this.#uploads.peek(nameOf(at));
   }
 
-  /** Runs a task that drops the link. Check `notedAt` right before, without waiting in between. */
+  /** Runs a task that drops the link. Check `notedAt` immediately before the call, without an `await` in between. */
   async drop<T>(at: ImageKey, digest: Digest, task: () => Promise<T>): Promise<T> {
     const key = keyOf(at, digest);
     const running = task();

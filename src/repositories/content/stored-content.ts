@@ -3,7 +3,7 @@ import type { ImageRecords } from '../../ports/metadata/metadata.js';
 
 const pageSize = 1000;
 
-/** Counts what all images of a repository store. */
+/** Sums the content of all images of a repository. */
 export async function countRepository(
   metadata: Pick<ImageRecords, 'images'>,
   repository: string,
@@ -24,7 +24,7 @@ export async function countRepository(
   }
 }
 
-/** Counts what an image stores; `undefined` is one that does not exist. */
+/** Counts the content of an image; `undefined` for one that does not exist. */
 export function countImage(image: ImageRecord | undefined): StoredContent {
   if (image === undefined) return { images: 0, tags: 0, manifests: 0, bytes: 0 };
   const { tags, manifests, bytes } = image;

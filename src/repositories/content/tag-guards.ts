@@ -6,17 +6,17 @@ import type { Tag } from '../../protocol/names.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { RepositoryConfig } from '../../protocol/settings/repository-config.js';
 
-/** What a tag names, in the form of a precondition. */
+/** The digest that a tag names, in the form of a precondition. */
 export type TagState = Extract<Precondition, { type: 'tag' }>['is'];
 
 /**
- * Decides whether a write may change a tag that now names `present`. Returns what must still be true when the write
- * happens: a state, or `any`. `leave`: the write leaves the tag as it is. The writer asks again after a conflict.
+ * Decides whether a write may change a tag that now names `present`. Returns the state that the tag must still have when the
+ * write happens, or `any`. `leave`: the write leaves the tag as it is. The writer asks again after a conflict.
  * @throws RegistryError to refuse the write.
  */
 export type TagGuard = (tag: Tag, present: Digest | undefined) => TagState | 'any' | 'leave';
 
-/** Creates a guard that leaves tags alone that changed since they were read. */
+/** Creates a guard that leaves tags unchanged if they changed since they were read. */
 export function leaveMoved(expected: TagState): TagGuard {
   const digest = typeof expected === 'object' ? expected.digest : undefined;
   return (_tag, present) => (present === digest ? expected : 'leave');
@@ -71,7 +71,7 @@ export function joinGuards(guards: readonly (TagGuard | undefined)[]): TagGuard 
   return (tag, present) => {
     const states = all.map((guard) => guard(tag, present));
     if (states.includes('leave')) return 'leave';
-    // All states describe what the tag names now, so the most precise one implies the others.
+    // All states describe the present digest of the tag, so the most precise one implies the others.
     return states.find((state) => typeof state === 'object') ?? states.find((state) => state !== 'any') ?? 'any';
   };
 }

@@ -6,7 +6,7 @@ import type { Algorithm } from '../../protocol/digest.js';
 const prefixes = {
   /** A transfer from an upstream. */
   fill: 'fill-',
-  /** The body of one request: an archive, a whole blob, a manifest. Or a file that is taken over. */
+  /** The body of one request (an archive, a whole blob, a manifest), or a file that is imported. */
   once: 'once-',
 } as const;
 

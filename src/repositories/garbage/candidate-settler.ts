@@ -15,7 +15,7 @@ export type CollectorParts = AuditParts &
     readonly leases: PushLeases;
   };
 
-/** What a pass has done so far. */
+/** The results of a pass so far. */
 export type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
 type BytesCandidate = Candidate & { readonly kind: 'bytes' };
@@ -73,7 +73,7 @@ export class CandidateSettler {
     } else if (await metadata.isNamed(at, digest)) {
       await this.#tryApply([settled], [{ type: 'named', at, digest }]);
     } else if (link.linkedAt > since) {
-      // Renewed since then: examine it again when the new time expires.
+      // It was renewed since: examine it again when the new time expires.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
       await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
     } else if (
@@ -89,7 +89,7 @@ export class CandidateSettler {
     }
   }
 
-  /** Settles bytes that possibly nothing refers to. */
+  /** Settles bytes that may be unreferenced. */
   async #settleBytes(candidate: BytesCandidate, tally: Tally): Promise<void> {
     const { blobs, digestLocks } = this.#parts;
     const { digest } = candidate;

@@ -1,11 +1,11 @@
 import type { DeletionHolds } from '../../ports/operations/garbage.js';
 
-/** Keeps the bytes of blobs while someone copies them. Lives in memory, so a process that ends holds nothing. */
+/** Holds back deletions while something copies the blobs. Lives in memory, so the hold ends with the process. */
 export class DeletionGate implements DeletionHolds {
   readonly #holds = new Set<object>();
   readonly #running = new Set<Promise<unknown>>();
 
-  /** Whether bytes are kept. */
+  /** Whether deletions are held. */
   get isHeld(): boolean {
     return this.#holds.size > 0;
   }
@@ -17,7 +17,7 @@ export class DeletionGate implements DeletionHolds {
     return () => void this.#holds.delete(hold);
   }
 
-  /** Runs a task that deletes or moves bytes. Resolves to `undefined` without running it while bytes are kept. */
+  /** Runs a task that deletes or moves bytes. Resolves to `undefined` without running it while deletions are held. */
   async run<T>(task: () => Promise<T>): Promise<T | undefined> {
     if (this.isHeld) return undefined;
     const running = task();

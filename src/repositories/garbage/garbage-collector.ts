@@ -33,8 +33,8 @@ const journalMs = 90 * 24 * 3_600_000;
 const maxJournalEntries = 1_000_000;
 
 /**
- * Reclaims space online, without a global lock. Its work is proportional to the garbage, because every dropped
- * reference left a candidate. Preconditions inside each write check again that the content is unused.
+ * Collects garbage online, without a global lock. Its work is proportional to the garbage, because every dropped
+ * reference leaves a candidate. Preconditions inside each write check again that the content is unused.
  */
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
@@ -171,8 +171,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /**
-   * Settles the candidates before a time. Some stay, those of a damaged index and of running pushes, so this goes through them
-   * page by page, and again while a round dropped links, because these leave new candidates for bytes.
+   * Settles the candidates before a time. Candidates of a damaged index and of running pushes stay, so this reads page by page.
+   * It repeats while a round drops links, because they leave new candidates for bytes.
    */
   async #settleAll(before: number, tally: Tally, { callers, isStopped }: Pass, short?: ShortGrace): Promise<void> {
     for (let dropped = -1; dropped !== tally.unlinked;) {

@@ -58,7 +58,7 @@ export class ShortGrace {
     return this.#parts.metadata.shared !== undefined;
   }
 
-  /** Returns the end of the range of candidates to examine: including those of this millisecond. */
+  /** Returns the end of the range of candidates to examine, including those of this millisecond. */
   get before(): number {
     return this.#parts.runtime.now() - this.graceMs + 1;
   }

@@ -42,7 +42,7 @@ export class TrashRoom {
   }
 
   /**
-   * Does what `ensureRoom` of the store does, but first deletes from the trash what is needed to make room.
+   * Works like `ensureRoom` of the store, but first deletes as much from the trash as is needed to make room.
    * @throws RegistryError UNAVAILABLE with status 507 when that does not suffice.
    */
   async ensureRoom(bytes: number): Promise<void> {

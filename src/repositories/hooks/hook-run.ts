@@ -39,7 +39,7 @@ export async function callHook(
         limit.abort();
       }, timeoutSeconds * 1000);
     });
-    // Called in a promise, so that a hook that throws at once fails like one that rejects.
+    // Called in a promise, so that a hook that throws synchronously fails like one that rejects.
     const decision = await Promise.race([Promise.resolve(limit.signal).then(call), expired]);
     const { refuse, serve } = readDecision(decision, mayServe);
     if (refuse === undefined) return serve;
@@ -66,7 +66,7 @@ export function hookFailed(
   });
 }
 
-/** Code without types may return anything. @throws TypeError for what is not a decision. */
+/** Code without types may return anything. @throws TypeError for a value that is not a decision. */
 function readDecision(decision: unknown, mayServe: boolean): { readonly refuse?: string; readonly serve?: Digest } {
   if (decision === undefined) return {};
   const { refuse, serve } = (decision ?? {}) as { readonly refuse?: unknown; readonly serve?: unknown };

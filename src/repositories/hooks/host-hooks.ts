@@ -25,7 +25,7 @@ import type { PullCounts } from '../content/pull-counts.js';
 import { callHook, hookFailed, type HookName } from './hook-run.js';
 import { backgroundCaller, createImageReader, describeManifest, quietly, type ReaderParts } from './image-reader.js';
 
-/** What `HostHooks` uses. */
+/** The dependencies of `HostHooks`. */
 export interface HostHooksParts extends ReaderParts {
   /** The hooks of the current options; `undefined` without any. */
   readonly hooks: () => (HookOptions & { readonly timeoutSeconds: number }) | undefined;
@@ -34,7 +34,7 @@ export interface HostHooksParts extends ReaderParts {
   readonly runtime: Pick<Runtime, 'log'>;
 }
 
-/** Where a hook is called: the image with the content, the image that the request names, and who asks. */
+/** The circumstances of a call: the image with the content, the image that the request names, and the caller. */
 interface Place extends Omit<GatedChange, 'caller'> {
   readonly caller: Caller;
   readonly requested: ImageKey;
@@ -146,7 +146,7 @@ export class HostHooks implements HookGate {
     );
   }
 
-  /** Counts a pull as the repository would have. */
+  /** Counts a pull as the repository would have done. */
   #count({ config }: Repository, at: ImageKey, digest: Digest, counts: boolean, reference: Reference): void {
     const isStored = config.type === 'local' || (config.type === 'remote' && config.cache);
     if (counts && isStored) this.#parts.pullCounts.count(at, digest);

@@ -19,7 +19,7 @@ export interface ReadImage {
   readonly image: string;
 }
 
-/** Where a reader looks besides the repository. */
+/** The dependencies of a reader besides the repository. */
 export interface ReaderParts {
   readonly metadata: Pick<MetadataStore, 'inventory'>;
 }

@@ -29,7 +29,7 @@ export class FinishedUploads {
     this.#blobs.set(id, describe(at, digest));
   }
 
-  /** Returns whether the upload was finished recently as this blob of this image. */
+  /** Returns whether the upload was recently finished as this blob of this image. */
   has(id: SessionId, at: ImageKey, digest: Digest): boolean {
     return this.#blobs.get(id) === describe(at, digest);
   }

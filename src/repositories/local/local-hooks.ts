@@ -10,7 +10,7 @@ import type { LocalParts } from './local-parts.js';
 
 /**
  * Asks the hooks about a push: about the manifest, then about each tag that will move. Returns a guard that refuses the write
- * when a tag moved since the hook decided.
+ * if a tag has moved since the hook decided.
  * @throws RegistryError DENIED, UNAVAILABLE.
  */
 export async function askBeforePut(

@@ -56,7 +56,7 @@ export class LocalRepository implements Repository {
     const at = this.#at(image);
     const record = await this.#findManifest(at, reference);
     if (record === undefined) return undefined;
-    // containerd asks so whether its copy is still what the tag names.
+    // containerd asks like this whether the tag still names its copy.
     if ('tag' in reference && actor.via !== 'job') this.#parts.pullCounts.count(at, record.digest, 0);
     if (this.#parts.manifests.has(record.digest)) return record;
     // Agrees with GET: a client that gets 200 does not push a damaged manifest again, and only that would repair it.
@@ -112,7 +112,7 @@ export class LocalRepository implements Repository {
     const tags = await this.#parts.metadata.tags(at, page);
     if (tags.items.length > 0) return tags;
     const record = await this.#parts.metadata.image(at);
-    // An image of which only the trash is left has no size.
+    // An image that only has content in the trash has no size.
     return record === undefined || record.manifests + record.bytes === 0 ? undefined : tags;
   }
 

@@ -62,7 +62,7 @@ export class LocalTrash implements RepositoryTrash {
       ...tags.map((name): Change => ({ type: 'tag.put', at, tag: { name, digest, updatedAt: when } })),
     ];
     const require = tags.map((tag): Precondition => ({ type: 'tag', at, tag, is: 'absent' }));
-    // The write knows what comes back with the manifests, so no room is held before it.
+    // Only the write knows which content comes back with the manifests, so no room is held before it.
     const isRestored = await this.#parts.quotas.hold(this.#config, [image], actor, nothing, (limits) =>
       tryApplyWithin(this.#parts, changes, {
         durable: true,
@@ -95,7 +95,7 @@ export class LocalTrash implements RepositoryTrash {
     return this.#parts.metadata.tryApply([change], { durable: true, by });
   }
 
-  /** Asks about each manifest, children first as in a push, and then about the tags. @param items the wanted one first. */
+  /** Asks about each manifest, children first as in a push, and then about the tags. @param items the requested one first. */
   async #askHooks(at: ImageKey, items: readonly TrashItem[], tags: readonly Tag[], actor: Actor): Promise<void> {
     const { manifestPut, tagMove } = this.#parts.hooks;
     if (manifestPut === undefined && tagMove === undefined) return;
@@ -107,7 +107,7 @@ export class LocalTrash implements RepositoryTrash {
     }
   }
 
-  /** Reads a manifest, which its image does not show. @throws RegistryError NOT_FOUND. */
+  /** Reads a manifest in the trash, which its image does not show. @throws RegistryError NOT_FOUND. */
   async #read({ manifest: { digest, mediaType } }: TrashItem): Promise<StoredManifest> {
     const content = await this.#parts.blobs.read(digest);
     if (content !== undefined) return { digest, mediaType, bytes: await readBytes(content) };

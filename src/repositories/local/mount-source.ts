@@ -3,7 +3,7 @@ import type { ImageRecords } from '../../ports/metadata/metadata.js';
 import type { Caller } from '../../ports/access/caller.js';
 import type { Digest } from '../../protocol/digest.js';
 
-/** How many images a mount without `from` examines for one that the caller may pull, in total and per page. */
+/** The number of images that a mount without `from` examines to find one that the caller may pull, in total and per page. */
 const maxMountSources = 1000;
 const mountPartSize = 100;
 /** Sorts after the name of every image. */

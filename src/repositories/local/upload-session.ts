@@ -46,7 +46,7 @@ export class UploadSessions {
   }
 
   /**
-   * Returns the number of bytes received, also while another request appends. @throws RegistryError
+   * Returns the number of bytes received, even while another request appends. @throws RegistryError
    * BLOB_UPLOAD_UNKNOWN.
    */
   async size(at: ImageKey, id: SessionId): Promise<number> {
@@ -56,9 +56,9 @@ export class UploadSessions {
 
   /**
    * Runs a task on a session while no other request uses it. Aborts a request that stalls: its client probably lost the
-   * connection and is retrying now. When a task fails because the disk or a quota is full, ends the session to free its bytes; the
-   * client has to start again anyway.
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, also for a session of another image.
+   * connection and is retrying now. When a task fails because the disk or a quota is full, ends the session to free its
+   * bytes; the client has to start again anyway.
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, including for a session of another image.
    */
   async use<T>(
     at: ImageKey,
@@ -94,7 +94,7 @@ export class UploadSessions {
     const { range, announcedBytes = 0 } = chunk;
     const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
     if (staged.size + expectedBytes > limit.maxBytes) throw limit.refuse(staged.size + expectedBytes);
-    // An empty closing PUT needs no room.
+    // An empty closing PUT does not need room.
     const { blobs, maxBlobBytes } = this.#parts;
     if (staged.size + expectedBytes > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
     if (expectedBytes > 0) await blobs.ensureRoom(expectedBytes);

@@ -9,7 +9,7 @@ import type { MigrationTally } from './migration-tally.js';
 /** Errors of the system that concern one file of the source. */
 const fileErrors = ['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EIO', 'ELOOP'];
 
-/** A blob or manifest to take over. */
+/** A blob or manifest to import. */
 export interface IntakeItem {
   readonly digest: Digest;
   readonly file: SourceFile;
@@ -24,14 +24,14 @@ export interface IntakeOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Takes files of the source over into the store, unless it has their digests. */
+/** Imports files of the source into the store, unless it has their digests. */
 export class BlobIntake {
   readonly #parts: { readonly blobs: BlobStore; readonly runtime: Runtime };
   readonly #tally: MigrationTally;
   readonly #options: IntakeOptions;
-  /** Files with a fault, so that a damaged blob of many images is hashed once. */
+  /** Files with a fault, so that a damaged blob of many images is hashed only once. */
   readonly #faults = new Map<Digest, SourceFault>();
-  /** In a dry run: what would have been added. */
+  /** In a dry run: the files that would have been added. */
   readonly #counted = new Set<Digest>();
 
   constructor(
@@ -50,7 +50,7 @@ export class BlobIntake {
   }
 
   /**
-   * Takes a file over; notes a fault of the file.
+   * Imports a file; notes a fault of the file.
    * @throws the error when it does not concern this file alone, such as a full disk.
    */
   async take(item: IntakeItem): Promise<void> {

@@ -29,7 +29,7 @@ export interface PlannedManifest {
   readonly file: SourceFile;
   readonly pushedAt: number;
   readonly blobs: readonly PlannedBlob[];
-  /** Manifests of the image that must be recorded before. */
+  /** Manifests of the image that must be recorded first. */
   readonly needs: readonly Digest[];
   /** The image has the manifest and its content already. */
   readonly isPresent: boolean;

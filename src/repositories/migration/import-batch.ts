@@ -9,10 +9,10 @@ import { fateOf, ImportWriter, itemsOf, type BatchParts, type PlannedTag, type W
 /** Manifests and tags, and the blobs that they name, in one durable write. */
 const maxItems = 200;
 const maxBlobs = 2000;
-/** Files that are linked at the same time, so that they share the flushes of the file system. */
+/** The number of files that are linked at the same time, so that they share the flushes of the file system. */
 const maxConcurrent = 8;
 
-/** Collects manifests and tags of any images, takes their content over and records them together. */
+/** Collects manifests and tags of any images, imports their content and records them together. */
 export class ImportBatch {
   readonly #parts: BatchParts;
   readonly #writer: ImportWriter;
@@ -25,14 +25,14 @@ export class ImportBatch {
     this.#writer = new ImportWriter(parts);
   }
 
-  /** Adds a manifest. Those that it names were added before. */
+  /** Adds a manifest. The manifests that it names must have been added before. */
   async addManifest(planned: PlannedManifest): Promise<void> {
     this.#manifests.push(planned);
     this.#blobs += planned.blobs.length;
     await this.#flushIfFull();
   }
 
-  /** Adds a tag whose manifest was added before. */
+  /** Adds a tag. Its manifest must have been added before. */
   async addTag(image: ImageImport, entry: PlannedTag['entry']): Promise<void> {
     this.#tags.push({ image, entry });
     await this.#flushIfFull();
@@ -42,7 +42,7 @@ export class ImportBatch {
     if (this.#manifests.length + this.#tags.length >= maxItems || this.#blobs >= maxBlobs) await this.flush();
   }
 
-  /** Stores what was added. Everything is durable when it resolves. */
+  /** Stores everything that was added. It is durable when the promise resolves. */
   async flush(): Promise<void> {
     const [manifests, tags] = [this.#manifests, this.#tags];
     this.#manifests = [];
@@ -110,7 +110,7 @@ export class ImportBatch {
     if (added.length + due.length > 0) await this.#writer.record(added, due, within);
   }
 
-  /** Takes the content over before the locks are held: hashing and copying may take long. */
+  /** Imports the content before the locks are held: hashing and copying may take long. */
   async #takeAll(manifests: readonly PlannedManifest[]): Promise<void> {
     const items = new Map<Digest, IntakeItem>();
     for (const planned of manifests) for (const item of itemsOf(planned)) items.set(item.digest, item);
@@ -154,7 +154,7 @@ export class ImportBatch {
     const accepted: PlannedManifest[] = [];
     for (const planned of manifests) {
       const { image, manifest } = planned;
-      // As in a push, the hook can read the blobs, and what it refuses is collected later.
+      // As in a push, the hook can read the blobs, and refused content is collected later.
       await this.#writer.link(planned, within);
       const tags = await this.#writer.tagsToMove(image, manifest.digest, within);
       const refused = await refusalOf(() => ask({ at: image.at, actor: by }, manifest, tags));
@@ -164,7 +164,7 @@ export class ImportBatch {
     return accepted;
   }
 
-  /** Returns the tags that the hook accepts, each with what it named when the hook decided. */
+  /** Returns the tags that the hook accepts, each with the digest that it named when the hook decided. */
   async #askAboutTags(tags: readonly PlannedTag[], within: Within): Promise<readonly PlannedTag[]> {
     const { gate, by, dryRun, metadata, tally } = this.#parts;
     const ask = dryRun ? undefined : gate?.hooks.tagMove;

@@ -22,7 +22,7 @@ interface Growth {
   readonly bytes: number;
 }
 
-/** What an import into a running registry asks, as a push does. */
+/** The checks that an import into a running registry makes, as a push does. */
 export interface ImportGate {
   readonly hooks: Pick<HookGate, 'manifestPut' | 'tagMove'>;
   readonly quotas: {

@@ -23,10 +23,10 @@ import type { ImageImport, OnFault, PlannedBlob, PlannedManifest } from './image
 import { writeWithin, type ImportGate } from './import-gate.js';
 import type { MigrationTally } from './migration-tally.js';
 
-/** How often a write is tried again when other requests changed what it needs. */
+/** How often a write is retried when other requests changed content that it needs. */
 const maxRetries = 5;
 
-/** What a batch of an import uses. */
+/** The dependencies of a batch of an import. */
 export interface BatchParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataWriter & LimitedWriter & RepositoryRecords & ImageRecords;
@@ -50,18 +50,18 @@ export interface BatchParts {
 export interface PlannedTag {
   readonly image: ImageImport;
   readonly entry: SourceListing['tags'][number];
-  /** What the tag named when a hook accepted the move. Absent: no hook was asked. */
+  /** The digest that the tag named when a hook accepted the move. Absent: no hook was asked. */
   readonly decided?: Digest | 'absent' | undefined;
 }
 
-/** What applies to the writes of a batch. */
+/** The settings and preconditions of the writes of a batch. */
 export interface Within {
   readonly config: LocalRepositoryConfig;
   /** The quotas, as preconditions. */
   readonly limits: readonly Precondition[];
 }
 
-/** Changes of one write, and what it adds. */
+/** The changes of one write, and the counts of what it adds. */
 interface Write {
   readonly changes: Change[];
   readonly require: Precondition[];
@@ -71,7 +71,7 @@ interface Write {
   isOutdated: boolean;
 }
 
-/** Returns what an import does with a tag: one that moved here later, or is immutable, is kept as it is. */
+/** Returns what an import does with a tag. It keeps a tag that moved here later or is immutable as it is. */
 export function fateOf(
   { tag, digest, at }: PlannedTag['entry'],
   current: TagRecord | undefined,
@@ -91,7 +91,7 @@ function filesOf(blobs: readonly PlannedBlob[]): IntakeItem[] {
   return blobs.flatMap(({ digest, file }) => (file === undefined ? [] : [{ digest, file, isVerified: false }]));
 }
 
-/** Records manifests and tags whose content was taken over. */
+/** Records manifests and tags whose content was imported. */
 export class ImportWriter {
   readonly #parts: BatchParts;
   readonly #recorded = new WeakSet<PlannedManifest>();
@@ -140,7 +140,7 @@ export class ImportWriter {
   }
 
   /**
-   * Writes everything at once, or, while others keep changing some of it, one by one.
+   * Writes everything at once, or one by one while other requests keep changing some of it.
    * @throws RegistryError DENIED when a quota does not allow it.
    */
   async record(manifests: readonly PlannedManifest[], tags: readonly PlannedTag[], within: Within): Promise<void> {
@@ -192,7 +192,7 @@ export class ImportWriter {
     const write = await digestLocks.runAll(
       items.map(({ digest }) => digest),
       async (): Promise<Write | undefined> => {
-        // The collector may have deleted what was taken over, since nothing named it.
+        // The collector may have deleted the imported content, because nothing named it.
         if (!dryRun) for (const item of items) await intake.take(item);
         const planned = await this.#plan(manifests, tags, within);
         return (await this.#apply(planned, within)) ? planned : undefined;
@@ -265,7 +265,7 @@ export class ImportWriter {
     write.require.push({ type: 'tag', at, tag: name, is });
   }
 
-  /** Adds what the tag named before its current digest. */
+  /** Adds the digests that the tag named before its current one. */
   #planHistory(write: Write, at: ImageKey, tag: Tag, moves: readonly SourceMove[], current: Digest): void {
     const earlier = moves.at(-1)?.digest === current ? moves.slice(0, -1) : moves;
     if (earlier.length === 0) return;

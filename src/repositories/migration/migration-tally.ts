@@ -1,7 +1,7 @@
 import type { WorkProgress } from '../../ports/operations/backup.js';
 import type { MigrationOptions, MigrationProblem, MigrationReport } from '../../ports/operations/migration.js';
 
-/** Counts what an import does. */
+/** Counts the results of an import. */
 export class MigrationTally {
   images = 0;
   moves = 0;

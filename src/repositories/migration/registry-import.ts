@@ -1,6 +1,6 @@
 /**
  * Moves the images of another registry into a local repository: `image-reader.ts` reads and checks manifests,
- * `blob-intake.ts` takes files over, `import-batch.ts` collects both and asks the hooks, `import-writer.ts` records them.
+ * `blob-intake.ts` imports files, `import-batch.ts` collects both and asks the hooks, `import-writer.ts` records them.
  * Imported by the composition root; imports content/.
  */
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
@@ -24,9 +24,9 @@ import { MigrationTally } from './migration-tally.js';
 export type MigrationParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks' | 'gate'>;
 
 /**
- * Imports all images of another registry into a local repository: first the bytes of a number of manifests and blobs, then
- * one durable write that names them. Does nothing for what is there already, so an import that was interrupted continues.
- * Problems are reported, and the rest is imported.
+ * Imports all images of another registry into a local repository: first the bytes of some manifests and blobs, then one durable
+ * write that names them. Skips content that is there already, so an interrupted import continues. Reports problems, and imports
+ * the rest.
  * @throws RegistryError as `findTarget` does, and UNAVAILABLE when the disk is full; the reason of the signal.
  */
 export async function importRegistry(

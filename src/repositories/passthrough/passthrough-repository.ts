@@ -127,7 +127,7 @@ export class PassthroughRepository implements Repository {
     return { ...found, content, provenance: { repository: this.config.name, cache: 'miss' } };
   }
 
-  /** Holds nothing. */
+  /** Does not hold anything. */
   findHeldBlob(): Promise<{ at: ImageKey; size: number } | undefined> {
     return Promise.resolve(undefined);
   }
@@ -175,7 +175,7 @@ export class PassthroughRepository implements Repository {
     this.#lists.forget('');
   }
 
-  /** A first page shows the upstream's present list; the pages after it are cut from the list that was kept then. */
+  /** A first page shows the upstream's present list; later pages are cut from the list that was kept for it. */
   async #list<T extends Tag | Referrer>(
     key: string,
     { trail }: Caller,
@@ -184,7 +184,7 @@ export class PassthroughRepository implements Repository {
   ): Promise<readonly T[] | undefined> {
     const kept = after === undefined ? undefined : this.#lists.kept(key, listingMs);
     const list = kept ?? unwrap(await this.#lists.fetch(key, trail, ask));
-    // One key is of one kind of list.
+    // Each key is for one kind of list.
     return list?.items as readonly T[] | undefined;
   }
 
@@ -222,7 +222,7 @@ function unwrap<T>(result: UpstreamResult<T>): T | undefined {
   throw toRefusal(result);
 }
 
-/** Returns what the end of a path asks for. */
+/** Returns the content that the end of a path asks for. */
 function kindOf(rest: string): ForwardedRequest['kind'] {
   if (rest.startsWith('/manifests/')) return 'manifest';
   return rest.startsWith('/blobs/') ? 'blob' : 'list';

@@ -4,13 +4,13 @@ import type { UpstreamBlob, UpstreamResult } from '../../ports/upstream.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { generatedStream } from '../../util/streams/generated-stream.js';
 
-/** Attempts in a row that bring nothing. */
+/** The maximum number of attempts in a row without any bytes. */
 const maxFruitless = 3;
-/** Attempts in total, for an upstream that makes little progress each time. */
+/** The maximum number of attempts in total, for an upstream that makes little progress each time. */
 const maxAttempts = 100;
 const backoffMs = 100;
 
-/** What is read, and how to ask for the rest of it. */
+/** The content to read, and the way to request the rest of it. */
 export interface ResumedBodyOptions {
   /** The offset of the first byte to read. */
   readonly start: number;
@@ -21,8 +21,8 @@ export interface ResumedBodyOptions {
 }
 
 /**
- * Returns a blob from an offset on. When the upstream cuts it off, or sends less than the rest of it, the rest is requested. The
- * stream fails when the upstream gives nothing more.
+ * Returns a blob from an offset on. If the upstream cuts the transfer off, or sends less than the rest, requests the rest. The
+ * stream fails when the upstream sends nothing more.
  */
 export function resumedBody(first: UpstreamBlob, options: ResumedBodyOptions): Readable {
   const transfer: Transfer = { body: first.body, isOver: false };
@@ -34,9 +34,9 @@ export function resumedBody(first: UpstreamBlob, options: ResumedBodyOptions): R
 }
 
 interface Transfer {
-  /** The body that is being read. */
+  /** The current body. */
   body: Readable;
-  /** Whether the reader is gone. */
+  /** Whether the reader has left. */
   isOver: boolean;
 }
 

@@ -4,8 +4,8 @@ import { algorithmOf, hexOf, type Digest } from '../../protocol/digest.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 
 /**
- * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong
- * bytes never look whole.
+ * Yields the bytes of a whole blob. Withholds the last one until the digest is verified, so that wrong bytes never look
+ * complete.
  * @param expected.size Infinity when it is not known.
  * @throws RegistryError UNAVAILABLE when they have another digest or length.
  */

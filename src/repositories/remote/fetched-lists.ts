@@ -1,5 +1,5 @@
 /**
- * What caches and pass-throughs share: lists fetched from an upstream. Imported by cache/ and passthrough/; imports content/.
+ * Shared by caches and pass-throughs: lists fetched from an upstream. Imported by cache/ and passthrough/; imports content/.
  */
 import { LRUCache } from 'lru-cache';
 import type { Referrer } from '../../ports/metadata/images.js';
@@ -9,7 +9,7 @@ import { Semaphore, SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { KeptList, ListCache } from './list-cache.js';
 import { isRecent, timeLeft } from '../../protocol/recent.js';
 
-/** How many lists are fetched at a time: each may be large. */
+/** The number of lists that are fetched at a time: each may be large. */
 const maxFetches = 4;
 /** How long a list that is too long or malformed is not fetched again, because each attempt reads up to the bound. */
 const unreadableSeconds = 60;

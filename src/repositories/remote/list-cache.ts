@@ -33,7 +33,7 @@ export class ListCache {
     return this.#lists.get(`${repository}\0${key}`);
   }
 
-  /** Does not keep a list that is larger than the whole cache. */
+  /** Keeps a list, unless it is larger than the whole cache. */
   set(repository: string, key: string, list: KeptList): void {
     this.#lists.set(`${repository}\0${key}`, list);
   }

@@ -13,7 +13,7 @@ import type { Reference } from '../../protocol/names.js';
 /** Finds a member besides the push target that has something in its store. Asks no upstream. */
 type FindMember = (caller: Caller, image: string, reference: Reference) => Promise<string | undefined>;
 
-/** Changes images of the push target of a virtual repository. Names the member that has what the target lacks. */
+/** Changes images of the push target of a virtual repository. Errors name the member that has content that the target lacks. */
 export class VirtualEditor implements ImageEditor {
   readonly #name: string;
   readonly #target: ImageEditor;

@@ -13,8 +13,8 @@ import { WalkBudget, walkGraph } from '../../util/scheduling/graph-walk.js';
 type Admission = 'open' | 'reserved' | 'closed';
 
 /**
- * What a path admits by the image's name, and by its name on Docker Hub: a path may lead to members that know `alpine` and to
- * others that know it as `library/alpine`.
+ * The admissions of a path for the image's name and for its name on Docker Hub: a path may lead to members that know `alpine`
+ * and to others that know it as `library/alpine`.
  */
 interface Admissions {
   readonly plain: Admission;
@@ -35,7 +35,7 @@ interface MemberQuestion {
   /** Absent: members that the caller may not pull from count too. */
   readonly caller?: Caller;
   readonly ignorePatterns?: boolean;
-  /** Considers only this local or remote repository. */
+  /** Selects only this local or remote repository. */
   readonly only?: string;
 }
 
@@ -114,7 +114,7 @@ export class VirtualMembers {
     return asListed ? [...found.values()] : [...found.values()].toSorted((a, b) => rank(a) - rank(b));
   }
 
-  /** Returns, by node, the steps that lead to a member, so that only members that could answer require a login. */
+  /** Returns the steps from each node that lead to a member, so that only members that could answer require a login. */
   async #stepsThatLead(question: MemberQuestion): Promise<ReadonlyMap<string, readonly MemberNode[]>> {
     const steps = new Map<string, readonly MemberNode[]>();
     const children = (node: MemberNode): readonly MemberNode[] => {

@@ -41,7 +41,7 @@ function nameMember(page: ImagePage, member: string): ImagePage {
   return { ...page, items: page.items.map((item) => ({ ...item, member })) };
 }
 
-/** Asks a member, by its own name of the image. */
+/** Asks a member, using its own name for the image. */
 type Ask<T> = (member: Repository, image: string) => Promise<T | undefined>;
 
 /**
@@ -78,7 +78,7 @@ export class VirtualRepository implements Repository {
     );
   }
 
-  /** Leaves the name as it is: each member has its own canonical names. */
+  /** Returns the name unchanged: each member has its own canonical names. */
   canonicalImage(image: string): string {
     return image;
   }
@@ -92,7 +92,7 @@ export class VirtualRepository implements Repository {
   }
 
   /**
-   * With a push target, clients use HEAD to skip uploads: asks no upstream, and answers 200 only for bytes that will be
+   * With a push target, clients use HEAD to skip uploads: does not ask upstreams, and answers 200 only for bytes that will be
    * linked when the manifest is pushed.
    */
   async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {

@@ -1,5 +1,5 @@
 /**
- * Digests as bytes: half as long as text, in the same order. The first byte tells the algorithm: 1 for sha256 and 3 for
+ * Digests as bytes: half as long as text, in the same order. The first byte encodes the algorithm: 1 for sha256 and 3 for
  * sha512, followed by the hash. Descriptors in manifests may name other algorithms, which stay text after a byte that
  * sorts them before, between or after these two.
  */
@@ -8,7 +8,7 @@ import { isDigest, type Digest } from '../../protocol/digest.js';
 const sha256 = 'sha256:';
 const sha512 = 'sha512:';
 
-/** Returns the bytes of a digest, or of any text that a page may start after. */
+/** Returns the bytes of a digest, or of any other text after which a page may start. */
 export function encodeDigest(text: string): Buffer {
   if (!isDigest(text)) return Buffer.concat([Buffer.of(rankOf(text)), Buffer.from(text)]);
   const isShort = text.startsWith(sha256);

@@ -20,19 +20,19 @@ interface LoadedKind {
   readonly all: readonly Document[];
 }
 
-/** How long a document that is unknown is not looked for in the database again. */
+/** How long an unknown document is not looked up in the database again. */
 const missMs = 1000;
 const maxMisses = 10_000;
 
 /**
- * Documents in memory: every request asks for them. A kind is read again when its revision changes. A document that is
- * unknown in memory is looked up, so that one that another process just created is found at once.
+ * Keeps documents in memory, because every request reads them. Reads a kind again when its revision changes. Looks up a
+ * document that is not in memory, so that one that another process has just created is found at once.
  */
 export class PostgresDocuments implements Documents {
   readonly #reader: Executor;
   readonly #revisions: Revisions;
   readonly #kinds = new Map<string, Promise<LoadedKind>>();
-  /** When documents were looked up in vain. */
+  /** The times of lookups that did not find a document. */
   readonly #misses = new Map<string, number>();
 
   constructor(reader: Executor, revisions: Revisions) {
@@ -73,7 +73,7 @@ export class PostgresDocuments implements Documents {
     if (loading === undefined) {
       loading = this.#load(kind);
       this.#kinds.set(kind, loading);
-      // A failure is not kept.
+      // Failures are not cached.
       loading.catch(() => {
         if (this.#kinds.get(kind) === loading) this.#kinds.delete(kind);
       });

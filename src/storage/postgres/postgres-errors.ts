@@ -1,4 +1,4 @@
-/** What errors of the database mean for the callers of the store. */
+/** Classifies errors of the database for the callers of the store. */
 import { RegistryError } from '../../protocol/errors.js';
 
 /** Seconds after which clients try again while the database is away. */

@@ -1,4 +1,4 @@
-/** Takes over the content of an index of one process: rows are written as they are, past `apply`. */
+/** Imports the content of an index of one process: writes rows as they are, without `apply`. */
 import {
   inParts,
   type IndexImport,
@@ -52,7 +52,7 @@ export class PostgresImport implements IndexImport {
     });
     for await (const part of inParts(entries, rowsPerWrite)) {
       const rows = part.flatMap(({ row }) => (row === undefined ? [] : [row]));
-      // By itself: work that runs again after a deadlock must not see ids of rows that were rolled back.
+      // In its own transaction: work that runs again after a deadlock must not see ids of rows that were rolled back.
       await this.#write((session) => images.ensure(session, rows));
       await this.#write(async (session) => {
         for (const table of tables) await writeTable(session, table, rows);

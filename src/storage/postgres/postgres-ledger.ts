@@ -30,7 +30,7 @@ const putPlace = sql(`INSERT INTO place (digest, key, size, etag, stored_at) VAL
   ON CONFLICT (digest) DO UPDATE SET key = excluded.key, size = excluded.size, etag = excluded.etag,
     stored_at = excluded.stored_at`);
 const removePlace = sql('DELETE FROM place WHERE digest = $1 AND key = $2 RETURNING key');
-// The row of the blob is the lock between this and a write that condemns it: it is inserted for that if it is missing.
+// The row of the blob is the lock between this write and one that condemns the blob: it is inserted if it is missing.
 const insertBlob = sql('INSERT INTO blob (digest) VALUES ($1) ON CONFLICT DO NOTHING');
 const lockBlob = sql('SELECT size FROM blob WHERE digest = $1 FOR UPDATE');
 const keepBlob = sql('UPDATE blob SET condemned_at = NULL WHERE digest = $1 AND size IS NOT NULL');
@@ -57,7 +57,7 @@ const removeStaged = sql('DELETE FROM staged WHERE id = $1');
 const putTrash = sql(`INSERT INTO object_trash (key, upload_id, until) VALUES ($1, $2, $3)
   ON CONFLICT (key) DO UPDATE SET upload_id = excluded.upload_id, until = excluded.until`);
 const removeTrash = sql('DELETE FROM object_trash WHERE key = ANY($1::text[])');
-// One statement, so that an object that goes into the trash is not missed. It is never in both.
+// One statement, so that an object that is moving into the trash is not missed. It is never in both.
 const readObjects = sql(`SELECT key, digest FROM place WHERE key > $1 AND key < $2
   UNION ALL SELECT key, NULL FROM object_trash WHERE key > $1 AND key < $2 ORDER BY key LIMIT ${pageSize}`);
 const readAudit = sql('SELECT state FROM object_audit');
@@ -112,7 +112,7 @@ export class PostgresLedger implements ObjectLedger {
   putPlace(digest: Digest, place: ObjectPlace, { until, staged }: PutPlaceOptions): Promise<void> {
     return this.#write(async (session) => {
       const key = encodeDigest(digest);
-      // The upload goes first: its objects, of which one becomes the place, move into the trash.
+      // The upload ends first: its objects, one of which becomes the place, move into the trash.
       if (staged !== undefined) await endStaged(session, staged, until);
       await session.rows(insertBlob, [key]);
       await session.rows(lockBlob, [key]);
@@ -187,7 +187,7 @@ export class PostgresLedger implements ObjectLedger {
   }
 
   async *objects(prefix: string): AsyncGenerator<{ key: string; digest?: Digest }> {
-    // An object goes from an upload to a place: read in this order, none is missed.
+    // Objects move from uploads to places: read in this order, none is missed.
     for await (const state of this.allStaged()) {
       for (const { key } of [{ key: state.key }, ...objectsOf(state)]) if (key.startsWith(prefix)) yield { key };
     }
@@ -232,7 +232,7 @@ export class PostgresLedger implements ObjectLedger {
   }
 }
 
-/** Locks an upload. Returns nothing when it has ended. @throws ConflictError when it was claimed again. */
+/** Locks an upload. Returns nothing when it has ended. @throws ConflictError when another process claimed it. */
 async function claimedState(session: Executor, { id, epoch }: StagedClaim): Promise<StagedState | undefined> {
   const [row] = await session.rows<StagedRow>(lockStaged, [id]);
   if (row !== undefined && row.epoch !== epoch) throw new ConflictError(`upload ${id} was claimed again`);

@@ -16,7 +16,7 @@ const limitFailures = sql(`UPDATE login_failure f
 const forgetOld = sql(`DELETE FROM login_failure WHERE key IN
   (SELECT key FROM login_failure WHERE until <= now() ORDER BY key LIMIT 1000 FOR UPDATE SKIP LOCKED)`);
 
-/** Of so many failures, one deletes the rows of old ones. */
+/** One in so many failures deletes the rows of old ones. */
 const failuresPerCleaning = 50;
 
 /** Counts failed logins in the database, by its clock. */

@@ -46,7 +46,7 @@ import { RegistryReads } from './reads/registry-reads.js';
 
 /** Options of the index. */
 export interface PostgresOptions extends PoolOptions {
-  /** A URL that does not lead through a pooler, for notifications. False: polls only. @default `url` */
+  /** A URL that bypasses the pooler, for notifications. False: polls only. @default `url` */
   readonly listenUrl?: string | false;
   /**
    * How long rules, users, keys and other documents in memory are trusted while the database does not answer, in seconds.
@@ -65,7 +65,7 @@ export interface PostgresOptions extends PoolOptions {
 }
 
 /**
- * Changes that a crash of the database server may lose: the next pass of the collector or of a cache makes them again.
+ * Changes that a crash of the database server may lose: the next pass of the collector or of a cache repeats them.
  */
 const repeatable: ReadonlySet<Change['type']> = new Set([
   'cache.touched',
@@ -85,7 +85,7 @@ export class PostgresMetadataStore implements MetadataStore {
   readonly #registry: RegistryReads;
   readonly #garbage: GarbageReads;
   readonly #knowsPlaces: boolean;
-  /** What a blob store in an object store keeps in the database. */
+  /** The ledger of a blob store in an object store. */
   readonly ledger: PostgresLedger;
   readonly shared: PostgresSharing;
   readonly inventory: InventoryReads;

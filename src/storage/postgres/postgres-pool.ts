@@ -8,7 +8,7 @@ import type { MetadataStatus } from '../../ports/metadata/index-status.js';
 import { isAnswer, isDatabaseFull, isTransient, isUnavailable, toStoreError, unavailable } from './postgres-errors.js';
 import type { Executor, Statement } from './postgres-statement.js';
 
-/** How to reach the database. */
+/** The connection settings of the database. */
 export interface PoolOptions {
   /** `postgres://user:password@host:port/database`, or with `?host=` the folder of a Unix socket. */
   readonly url: string;
@@ -18,22 +18,22 @@ export interface PoolOptions {
   readonly prepare?: boolean;
 }
 
-/** How a transaction is written. */
+/** The durability of a transaction. */
 export interface TransactionOptions {
   /** False: a crash of the database server may lose the transaction. A crash of this process does not. */
   readonly durable: boolean;
 }
 
 const connectTimeoutMs = 5000;
-/** More than the server's own limit, so that this one only ends queries of a server that does not answer. */
+/** Longer than the server's own limit, so that it only ends queries to a server that does not answer. */
 const queryTimeoutMs = 12_000;
 const maxAttempts = 4;
 const settleMs = 5000;
 
 /**
- * Limits that hold in one transaction, since a pooler gives the connection to others. The id of the transaction is the only
- * way to find out later whether a commit without an answer succeeded. Plans are kept: to plan a statement over all partitions
- * again takes longer than to run it.
+ * Settings of one transaction, because a pooler gives the connection to others afterwards. The id of the transaction is the
+ * only way to find out later whether a commit without an answer succeeded. Plans are kept, because planning a statement
+ * over all partitions takes longer than running it.
  */
 const begin =
   "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '10s'; " +
@@ -85,7 +85,7 @@ export class PostgresPool implements Executor {
 
   /**
    * Runs work in one transaction. Runs it again after a deadlock, so work must not keep state from an earlier run.
-   * @throws RegistryError UNAVAILABLE while the database is away, also when it is unknown whether the commit succeeded.
+   * @throws RegistryError UNAVAILABLE while the database is away, and when it is unknown whether the commit succeeded.
    */
   async transaction<T>(work: (session: Executor) => Promise<T>, options: TransactionOptions): Promise<T> {
     try {
@@ -161,8 +161,8 @@ export class PostgresPool implements Executor {
   }
 
   /**
-   * Finds out on another connection whether a transaction whose commit got no answer was committed. It must not run again
-   * without knowing: its own success would break its preconditions.
+   * Finds out on another connection whether a transaction was committed whose commit got no answer. The transaction must
+   * not run again before that is known: if it succeeded, its own changes would break its preconditions.
    * @throws RegistryError UNAVAILABLE unless it was committed
    */
   async #settle(xid: string, cause: unknown): Promise<void> {

@@ -12,11 +12,11 @@ const maxPauseMs = 10_000;
 export interface RevisionsOptions {
   /** Where to listen for notifications: not a pooler. Absent: only polls. */
   readonly listenUrl?: string | undefined;
-  /** How long what is in memory is trusted without an answer of the database. */
+  /** How long documents in memory are trusted without an answer of the database. */
   readonly maxStaleMs: number;
   /** A clock that only goes forward, in milliseconds. */
   readonly now: () => number;
-  /** Called when kinds of documents, or `repository`, may have changed. */
+  /** Called when documents of some kinds, or (`repository`) repositories, may have changed. */
   readonly onChange: (kinds: ReadonlySet<string>) => void;
 }
 
@@ -98,11 +98,11 @@ export class Revisions {
         if (this.#isClosed) await client.end();
         else await client.query('LISTEN artifactapi');
         pauseMs = 100;
-        // What was notified before this connection listened.
+        // Reads the changes that were notified before this connection listened.
         await this.poll().catch(() => {});
         await ended;
       } catch {
-        // The poll keeps what is in memory current.
+        // The poll keeps the documents in memory current.
       }
       if (!this.#isClosed) await sleep(pauseMs, undefined, { ref: false, signal: this.#ended.signal }).catch(() => {});
     }

@@ -8,7 +8,7 @@ const take = sql(`INSERT INTO lease (name, holder, until) VALUES ($1, $2, now() 
     WHERE lease.until <= now() OR lease.holder = excluded.holder RETURNING name`);
 const end = sql('DELETE FROM lease WHERE name = $1 AND holder = $2');
 
-/** How the processes that share the index follow and leave work to each other. */
+/** Lets the processes that share the index follow each other's changes and divide the work. */
 export class PostgresSharing implements SharedIndex {
   readonly #executor: Executor;
   readonly #holder = randomUUID();

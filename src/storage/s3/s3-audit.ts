@@ -4,12 +4,12 @@ import type { ListedObject, S3Bucket } from './client/s3-bucket.js';
 
 const checkMs = 3_600_000;
 const intervalMs = 7 * 24 * 3_600_000;
-/** A younger object may be about to be named. */
+/** The minimum age of an unknown object: a younger one may be about to be named. */
 const minAgeMs = 2 * 24 * 3_600_000;
-/** Keys are random: each step has as many of them. */
+/** Keys are random, so each step has about the same number of them. */
 const steps = 256;
 
-/** What the audit needs. */
+/** The dependencies of `S3Audit`. */
 export interface AuditParts {
   readonly bucket: S3Bucket;
   readonly ledger: ObjectLedger;
@@ -18,14 +18,14 @@ export interface AuditParts {
   readonly trashAt: () => number;
   /** Called for a blob whose object does not exist. */
   readonly onMissing: (digest: Digest, key: string) => Promise<unknown>;
-  /** Called with objects that the index does not know. They are deleted later. */
+  /** Called with objects that are not in the index. They are deleted later. */
   readonly onUnknown: (keys: readonly string[]) => void;
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * Compares the bucket with the index each week, step by step, so that it goes on where it stopped. Several processes may do the
- * same step: it has the same result.
+ * Compares the bucket with the index each week, step by step, so that it can resume where it stopped. Several processes may do
+ * the same step: the result is the same.
  */
 export class S3Audit {
   readonly #parts: AuditParts;
@@ -77,7 +77,7 @@ export class S3Audit {
     const unknown = suspects.filter((key) => !later.has(key));
     for (const key of unknown) await ledger.reserve({ key }, trashAt());
     if (unknown.length > 0) onUnknown(unknown);
-    // Each is asked for again: it may be younger than the list.
+    // Each is looked up again: it may be newer than the list.
     for (const [key, digest] of known) {
       if (digest !== undefined && (await bucket.head(key)) === undefined) await onMissing(digest, key);
     }

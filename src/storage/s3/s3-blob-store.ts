@@ -28,7 +28,7 @@ import { minPartBytes, sizeOf } from './uploads/upload-parts.js';
 export interface S3BlobStoreOptions {
   readonly connection: S3Connection;
   readonly ledger: ObjectLedger;
-  /** A folder of this process alone, for content that arrives within one request. */
+  /** A folder that only this process uses, for content that arrives within one request. */
   readonly spoolFolder: string;
   /** How long an object stays after its bytes were deleted: readers and restored backups of the index may need it. */
   readonly trashMs: number;
@@ -42,13 +42,13 @@ export interface S3BlobStoreOptions {
   /** @default Date.now */
   readonly now?: () => number;
   /**
-   * Called when the object of a blob is missing in the right bucket, or has other bytes: the blob is absent from then
-   * on.
+   * Called when the object of a blob is missing although the bucket is the right one, or has other bytes: the blob is
+   * absent from then on.
    */
   readonly onLost: (digest: Digest, key: string) => void;
-  /** Called when the audit found objects that the index does not know. They are deleted later. */
+  /** Called when the audit found objects that are not in the index. They are deleted later. */
   readonly onUnknown: (keys: readonly string[]) => void;
-  /** Called when objects could not be deleted or compared with the index. That is repeated later. */
+  /** Called when objects could not be deleted or compared with the index. The store tries again later. */
   readonly onTrashError: (error: unknown) => void;
 }
 
@@ -63,16 +63,19 @@ interface Parts {
   readonly onLost: S3BlobStoreOptions['onLost'];
 }
 
-/** What the audit calls. */
+/** The callbacks of the audit. */
 type AuditCalls = Pick<S3BlobStoreOptions, 'onUnknown' | 'onTrashError'>;
 
 const defaultBufferBytes = 256 * 1024 * 1024;
-/** As long as a request of this process may stall while another one waits. */
+/** How long a request of this process may stall while another one waits. */
 const defaultStaleMs = 10_000;
 const defaultPollMs = 500;
-/** Uploads whose hash is remembered. */
+/** The number of uploads whose hash is remembered. */
 const maxIdleUploads = 256;
-/** An object that was missing is not deleted for this time: the bucket may be restored. */
+/**
+ * How long objects of lost blobs, and objects that the index does not know, are kept: the bucket or the index may be
+ * restored.
+ */
 const lostMs = 7 * 24 * 3_600_000;
 const emptyPage = { items: [], more: false } as const;
 
@@ -89,14 +92,14 @@ export class S3BlobStore implements BlobStore {
     const { bucket, ledger, places } = parts;
     const { now } = parts.uploads;
     const onMissing = (digest: Digest, key: string): Promise<Error> => this.#onMissing(digest, { key });
-    // An index that was restored or repaired may lack the only copy of a blob.
+    // A restored or repaired index may lack the only copy of a blob.
     const trashAt = (): number => Math.max(places.trashAt(), now() + lostMs);
     this.#audit = new S3Audit({ bucket, ledger, now, trashAt, onMissing, onUnknown, onError });
     this.#audit.start();
   }
 
   /**
-   * Opens a bucket and marks it as that of the ledger's index.
+   * Opens a bucket and marks it as the one of the ledger's index.
    * @throws WrongBucketError when it belongs to another one. @throws S3Error, RegistryError when it cannot be reached.
    */
   static async open(options: S3BlobStoreOptions): Promise<S3BlobStore> {
@@ -129,7 +132,7 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  /** Asks the ledger only: a digest is named after its bytes were verified. */
+  /** Asks only the ledger: a digest is recorded after its bytes were verified. */
   stat(digest: Digest): Promise<BlobInfo | undefined> {
     return this.#parts.places.stat(digest);
   }
@@ -208,12 +211,12 @@ export class S3BlobStore implements BlobStore {
     return false;
   }
 
-  /** Deletes the objects whose time has come, which also happens every minute. */
+  /** Deletes the objects that are due. This also happens every minute. */
   emptyTrash(): Promise<void> {
     return this.#parts.trash.empty();
   }
 
-  /** Compares the bucket with the index if the last time was a week ago, which also happens every hour. */
+  /** Compares the bucket with the index if the last audit was a week ago. This is also checked every hour. */
   audit(): Promise<void> {
     return this.#audit.run();
   }

@@ -5,15 +5,15 @@ import type { S3Bucket } from './client/s3-bucket.js';
 const key = 'artifactapi.json';
 const layout = 1;
 
-/** The bucket does not belong to the index. The message is for the operator. */
+/** Thrown when the bucket does not belong to the index. The message is for the operator. */
 export class WrongBucketError extends Error {
   override readonly name = 'WrongBucketError';
   readonly code = 'WRONG_BUCKET';
 }
 
 /**
- * An object that names the index to which a bucket belongs, so that no registry takes the content of another one for
- * its own.
+ * The object that names the index of a bucket, so that a registry does not take the content of another registry for its
+ * own.
  */
 export class BucketMarker {
   readonly #bucket: S3Bucket;

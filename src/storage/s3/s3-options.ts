@@ -5,7 +5,7 @@ export interface S3Credentials {
   readonly sessionToken?: string | undefined;
 }
 
-/** How to reach a bucket. */
+/** The connection settings of a bucket. */
 export interface S3Connection {
   /** The URL of the service, without the bucket. */
   readonly endpoint: URL;
@@ -13,17 +13,17 @@ export interface S3Connection {
   readonly publicEndpoint?: URL | undefined;
   readonly region: string;
   readonly bucket: string;
-  /** Comes before every key. */
+  /** The prefix of every key. */
   readonly prefix: string;
   /** Whether the bucket is the first segment of the path, and not part of the host name. */
   readonly pathStyle: boolean;
-  /** Called for every request: it may return credentials that expire. */
+  /** Called for every request, because credentials may expire. */
   readonly credentials: () => S3Credentials | Promise<S3Credentials>;
   /** Asks the service to encrypt objects: `AES256`, or `aws:kms` with a key. */
   readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms'; readonly keyId?: string | undefined } | undefined;
 }
 
-/** How long requests may take. */
+/** The timeouts of requests. */
 export interface S3Timeouts {
   readonly connectMs: number;
   /** Until the head of the answer. */

@@ -5,12 +5,12 @@ import type { Digest } from '../../protocol/digest.js';
 import type { S3Bucket } from './client/s3-bucket.js';
 import { uploadFile } from './uploads/file-upload.js';
 
-/** How long the objects of an earlier state of an upload stay: the domain may return to it. */
+/** How long the objects of an earlier state of an upload are kept: the domain may return to it. */
 const retiredMs = 3_600_000;
-/** How long it may take from the first byte of an object until it is named. */
+/** The maximum time from the first byte of an object until it is named. */
 const reservedMs = 24 * 3_600_000;
 
-/** What naming objects needs. */
+/** The dependencies of `S3Places`. */
 export interface PlacesParts {
   readonly bucket: S3Bucket;
   readonly ledger: ObjectLedger;
@@ -27,22 +27,22 @@ export class S3Places {
     this.#parts = parts;
   }
 
-  /** Returns a key that no object ever had. */
+  /** Returns a new key, which no object has ever had. */
   newKey(): string {
     return `o/${randomUUID()}`;
   }
 
-  /** Returns when an object that was named until now is deleted. */
+  /** Returns when to delete an object that was named until now. */
   trashAt(): number {
     return this.#parts.now() + this.#parts.trashMs;
   }
 
-  /** Returns when an object that an upload no longer needs is deleted. */
+  /** Returns when to delete an object that an upload no longer needs. */
   retireAt(): number {
     return this.#parts.now() + retiredMs;
   }
 
-  /** Returns when an object that is about to be written is deleted unless it is named by then. */
+  /** Returns when to delete an object that is about to be written, unless it is named by then. */
   reservedUntil(): number {
     return this.#parts.now() + reservedMs;
   }
@@ -52,13 +52,13 @@ export class S3Places {
     return place && infoOf(digest, place);
   }
 
-  /** Names the bytes of a digest, durably, and ends the upload that they come from. */
+  /** Records the object of a digest, durably, and ends the upload that it comes from. */
   async name(digest: Digest, place: ObjectPlace, staged?: StagedClaim): Promise<BlobInfo> {
     await this.#parts.ledger.putPlace(digest, place, { until: this.trashAt(), staged });
     return infoOf(digest, place);
   }
 
-  /** Sends a file whose digest was verified, and names its bytes. */
+  /** Sends a file whose digest was verified, and records its object. */
   async publishFile(path: string, digest: Digest): Promise<BlobInfo> {
     const key = this.newKey();
     const parts = { ...this.#parts, reservedUntil: () => this.reservedUntil() };

@@ -5,10 +5,10 @@ import { isPassing, S3Error } from './client/s3-errors.js';
 const intervalMs = 60_000;
 const pageSize = 1000;
 const maxConcurrent = 16;
-/** When an object that the service refused to delete is tried again. */
+/** The delay before an object that the service refused to delete is tried again. */
 const retryMs = 3_600_000;
 
-/** What emptying the trash needs. */
+/** The dependencies of `S3Trash`. */
 export interface TrashParts {
   readonly bucket: Pick<S3Bucket, 'abortUpload' | 'delete' | 'deleteAll'>;
   readonly ledger: Pick<ObjectLedger, 'emptyTrash'>;
@@ -16,7 +16,7 @@ export interface TrashParts {
   readonly onError: (error: unknown) => void;
 }
 
-/** Deletes objects in the background when their time has come. */
+/** Deletes objects in the background when they are due. */
 export class S3Trash {
   readonly #parts: TrashParts;
   #timer: NodeJS.Timeout | undefined;
@@ -91,7 +91,7 @@ export class S3Trash {
   }
 }
 
-/** Runs a task for each item, several at the same time. @throws the first error, when none runs any more */
+/** Runs a task for each item, several at the same time. @throws the first error, after all running tasks have ended */
 async function forAll<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
   const rest = [...items];
   const work = async (): Promise<void> => {
@@ -102,7 +102,10 @@ async function forAll<T>(items: readonly T[], task: (item: T) => Promise<void>):
   if (failure !== undefined) throw failure.reason;
 }
 
-/** Keeps a refusal of the service, so that other objects are deleted. Throws what is none, such as a broken connection. */
+/**
+ * Returns a refusal of the service, so that other objects are still deleted. Throws other errors, such as a broken
+ * connection.
+ */
 function noteRefusal(refused: Map<string, Error>, key: string, error: unknown): void {
   if (!(error instanceof S3Error)) throw error;
   refused.set(key, error);

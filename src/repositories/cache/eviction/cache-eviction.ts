@@ -52,9 +52,9 @@ const lowMark = 0.9;
  * cache.
  */
 const restMs = 60_000;
-/** How often a cache that other processes fill too is checked while it grows here. */
+/** How often a cache that other processes fill too is checked while it grows in this process. */
 const sharedCheckMs = 60_000;
-/** The part of the room that this process fills without a check, of a cache that others fill too. */
+/** The part of the room that this process fills without a check in a cache that others fill too. */
 const sharedShare = 0.25;
 
 /**
@@ -105,7 +105,7 @@ export class CacheEviction {
       if (max === undefined) return { evicted: 0, bytes: 0 };
       const { metadata } = this.#parts;
       const isTooLarge = (await metadata.usage(name)) > max;
-      // Two processes would evict twice as much. The one that finds the other at work checks again after a rest.
+      // Two processes would evict twice as much. The second one checks again after a pause.
       const run = (): Promise<EvictionReport> => this.#run(Math.floor(max * lowMark));
       const outcome = isTooLarge ? await this.#leases.run(`evict ${name}`, run) : { result: { evicted: 0, bytes: 0 } };
       if (outcome === undefined) this.#restUntil = this.#parts.runtime.now() + restMs;

@@ -34,8 +34,8 @@ export class CachePurge {
   }
 
   /**
-   * Drops a tag; its manifest too, when no other tag or manifest of the image names it; and the content that is unnamed
-   * then.
+   * Drops a tag; its manifest too, when no other tag or manifest of the image names it; and the content that this leaves
+   * unnamed.
    */
   async purgeTag(at: ImageKey, tag: Tag): Promise<void> {
     const record = await this.#metadata.tag(at, tag);
@@ -135,7 +135,7 @@ export class CachePurge {
       const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
       const items = await this.#metadata.evictable(this.#repository, page);
       after = items.at(-1);
-      // Do not chase content that keeps arriving.
+      // Content that keeps arriving is not followed.
       if (after === undefined) return;
       await this.#drop(
         items.filter((item) => item.touchedAt <= startedAt && isMeant(item)),

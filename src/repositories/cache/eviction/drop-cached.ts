@@ -23,7 +23,7 @@ interface Drop {
 }
 
 /**
- * The time of the candidates that this leaves: old enough for the next collection to delete the bytes. The grace period
+ * The time of the resulting candidates: old enough for the next collection to delete the bytes. The grace period
  * protects clients that push and will soon name a blob reported as present; no one pushes to a cache, and a missing
  * blob is fetched again. Bytes with another reference stay, and bytes being published are linked before the collector
  * gets their digest's lock.

@@ -15,10 +15,10 @@ type Records = ImageRecords & CacheRecords & MetadataWriter;
 const pageSize = 200;
 
 /**
- * Moves what a cache of Docker Hub holds under short names (`alpine`) to the canonical ones (`library/alpine`). Earlier
- * releases used short names, and `dockerHub` may be set for a cache that already has content. Tags that already exist
- * under the canonical name stay as they are. Content that cannot be moved is dropped, so that nothing unreachable takes
- * space.
+ * Moves the images that a cache of Docker Hub holds under short names (`alpine`) to the canonical ones (`library/alpine`).
+ * Earlier releases used short names, and `dockerHub` may be set for a cache that already has content. Tags that already
+ * exist under the canonical name stay as they are. Content that cannot be moved is dropped, so that unreachable content
+ * does not occupy space.
  */
 export class ShortNames {
   readonly #metadata: Records;
@@ -31,7 +31,7 @@ export class ShortNames {
     this.#isStopped = isStopped;
   }
 
-  /** Returns the number of images that had short names. An interrupted move is continued by the next one. */
+  /** Returns the number of images that had short names. The next call continues an interrupted move. */
   async move(): Promise<number> {
     const images = await this.#list();
     if (images.length === 0) return 0;

@@ -198,7 +198,7 @@ export class CacheFills {
   }
 
   /**
-   * Returns true also when the disk is too full to write the link: the upstream answered, and is asked again next time.
+   * Returns true even when the disk is too full to write the link: the upstream answered, and is asked again next time.
    */
   async #linkStored(request: FillRequest, info: BlobInfo): Promise<boolean> {
     try {
@@ -240,7 +240,7 @@ export class CacheFills {
     }
   }
 
-  /** Keeps the bytes, for the collector, even when every repository that wanted them was deleted. */
+  /** Keeps the bytes for the collector, even when every repository that requested them was deleted. */
   #store(fill: RunningFill): Promise<BlobInfo> {
     return publish(this.#parts, fill.staged, fill.digest, async (info) => {
       const isLinked = await this.#links.linkAll(fill.seal(), info);
@@ -269,7 +269,7 @@ export class CacheFills {
   }
 }
 
-/** @param error of an upstream, whose detail says what it answered. */
+/** @param error of an upstream; its detail has the upstream's answer. */
 function toResult(error: RegistryError, retryAfterSeconds: number): Refusal {
   return { type: 'failed', reason: { ...(error.detail as UpstreamReason), retryAfterSeconds } };
 }

@@ -7,14 +7,14 @@ import { timeLeft } from '../../../protocol/recent.js';
 
 const firstRefusalMs = 1000;
 const maxRefusalMs = 60_000;
-/** An older failure no longer counts. */
+/** The age after which a failure no longer counts. */
 const forgottenAfterMs = 600_000;
 /** The memory of all failures: room for a few thousand typical ones. */
 const maxBytes = 1024 * 1024;
 /** The memory that a failure takes besides its texts. */
 const overheadBytes = 300;
 
-/** Why a fetch is refused without an upstream request, and for how much longer. */
+/** The reason why a fetch is refused without an upstream request, and the remaining time. */
 export interface FillRefusal {
   readonly error: RegistryError;
   readonly retryAfterSeconds: number;

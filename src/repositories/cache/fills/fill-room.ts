@@ -7,7 +7,7 @@ import { missingOf } from '../../content/missing-room.js';
 
 /** The pause after an attempt without success: evicting scans the whole cache. */
 const restMs = 60_000;
-/** Evicted beyond the missing bytes, because files occupy whole blocks. */
+/** The bytes that are evicted in addition to the missing ones, because files occupy whole blocks. */
 const slackBytes = 64 * 1024;
 
 export interface FillRoomParts {

@@ -29,7 +29,7 @@ export interface FillTarget {
 /** Sends the rest of a blob uncached to a reader that was interrupted because the disk is full. */
 export type PassOn = (size: number, range: ByteRange) => BlobContent;
 
-/** A running transfer and the images that it is for. */
+/** A running transfer and the images that requested it. */
 export class RunningFill implements Fill {
   readonly digest: Digest;
   readonly staged: StagedBlob;

@@ -9,19 +9,19 @@ import { SourceClosedError } from '../../../util/streams/source-listener.js';
 
 /** The maximum number of consecutive attempts without progress. */
 const maxRetries = 5;
-/** The maximum number of attempts that bring less than 1 MiB, for an upstream that makes little progress each time. */
+/** The maximum number of attempts with less than 1 MiB, for an upstream that makes little progress each time. */
 const maxAttempts = 100;
 const progressBytes = 1024 * 1024;
 /** A transfer fails when the upstream asks for a longer wait. */
 const maxWaitMs = 10_000;
 
-/** Why a transfer is not complete, if another attempt may help. */
+/** The reason why a transfer is incomplete, if another attempt may help. */
 type Problem = Pick<UpstreamReason, 'reason' | 'retryAfterSeconds'>;
 const interrupted: Problem = { reason: 'the connection was interrupted' };
 /** Some upstreams answer a range with only a part of it. The rest is requested at once. */
 const shortPart: Problem = { reason: 'it sent only a part of the requested range' };
 
-/** What is fetched, and from where. */
+/** The blob to fetch, and its upstream. */
 export interface TransferSource {
   readonly digest: Digest;
   readonly upstream: Upstream;
@@ -30,7 +30,7 @@ export interface TransferSource {
   readonly trail: readonly string[];
 }
 
-/** Where the bytes go. */
+/** The destination of the bytes. */
 export type TransferTarget = Pick<StagedBlob, 'size' | 'append'>;
 
 export interface TransferOptions {

@@ -20,7 +20,7 @@ import {
 import type { Fill } from './fill.js';
 
 const batchBytes = 64 * 1024;
-/** Flushes batches at once, because a reader waits for the bytes. */
+/** Flushes batches at once, because a reader is waiting for the bytes. */
 const hurry = AbortSignal.abort();
 
 /** The maximum number of concurrent transfers; each serves one reader. */

@@ -1,6 +1,6 @@
 /**
- * Deletes tags, manifests and images of a local repository: what goes, what stays and why. Imported by ../local-editor.ts
- * and ../local-writer.ts.
+ * Deletes tags, manifests and images of a local repository, and reports what is deleted, what stays and why. Imported by
+ * ../local-editor.ts and ../local-writer.ts.
  */
 import type { DeletionReport, DeletionRequest, RefusedDeletion, StayingManifest } from '../../../ports/editing.js';
 import type { ImageKey, ManifestRecord } from '../../../ports/metadata/images.js';
@@ -21,7 +21,7 @@ import { deletionOf } from '../local-trash.js';
 
 const pageSize = 256;
 
-/** What became of a plan. */
+/** The outcome of a plan. */
 interface Outcome {
   readonly tags: Map<Tag, Digest>;
   readonly manifests: Map<Digest, ManifestRecord>;
@@ -156,7 +156,7 @@ export class BulkDeletion {
     if (!isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(plan, subject, outcome)) {
       if ((await this.#image.manifest(subject)) !== undefined) return { because: 'subject', by: subject };
     }
-    // A tag moved away from it: the user who moved it may want to move it back.
+    // A tag was moved away from it: the user who did that may want to move it back.
     const left = new Set(tags);
     return holders.tags.every((one) => left.has(one)) ? undefined : { because: 'changed' };
   }
@@ -184,7 +184,7 @@ export class BulkDeletion {
     outcome.refused.push(...batch.map(([tag, digest]): RefusedDeletion => ({ tag, digest, reason: 'busy' })));
   }
 
-  /** @param tags those that the write deletes. An immutable one is among them only after an override. */
+  /** @param tags the tags that the write deletes. They include an immutable tag only after an override. */
   #write(
     { actor }: Caller,
     changes: readonly Change[],

@@ -4,9 +4,9 @@ import { planDeletion, type DeletionPlan, type PlannedImage, type Targets } from
 import type { LocalParts } from '../local-parts.js';
 
 /**
- * Plans a deletion of the content that the delete hook allows to go. Content that it refuses to delete stays with
- * everything that it needs, so the plan is made again until the hook has been asked about all of it. A dry run calls
- * the hook too, so that its report is accurate.
+ * Plans the deletion of the content that the delete hook allows to be deleted. Content that the hook refuses to delete
+ * stays with everything that it needs, so the plan is made again until the hook has been asked about all of it. A dry run
+ * calls the hook too, so that its report is accurate.
  * @throws RegistryError UNAVAILABLE when the hook fails.
  */
 export async function planPermitted(

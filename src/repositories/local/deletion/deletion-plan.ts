@@ -29,7 +29,7 @@ export interface PlannedManifest {
   readonly from?: Digest;
 }
 
-/** What a deletion will do. */
+/** The planned effects of a deletion. */
 export interface DeletionPlan {
   /** The tags to delete, with the manifests that they name. */
   readonly tags: ReadonlyMap<Tag, Digest>;
@@ -46,8 +46,8 @@ export interface Targets {
 }
 
 /**
- * Plans a deletion. A manifest goes with its last tag, unless an index that stays names it. Its children and referrers
- * follow unless something else needs them: a tag, an index or, for a referrer, another subject.
+ * Plans a deletion. A manifest is deleted with its last tag, unless an index that stays names it. Its children and referrers
+ * are deleted too unless something else needs them: a tag, an index or, for a referrer, another subject.
  */
 export async function planDeletion(image: PlannedImage, targets: Targets): Promise<DeletionPlan> {
   const draft = new PlanDraft(image);
@@ -103,7 +103,7 @@ class PlanDraft {
     return by !== undefined;
   }
 
-  /** Adds the children of indexes and the referrers of manifests, and theirs in turn. */
+  /** Adds the children of indexes and the referrers of manifests, recursively. */
   async expand(): Promise<void> {
     // The map grows during the loop.
     for (const [digest, { record }] of this.#found) {
@@ -123,19 +123,22 @@ class PlanDraft {
     for (const [digest, cause] of causes) {
       // Only manifests that were found have causes.
       const { isNamed, record } = this.#found.get(digest) as PlannedManifest;
-      // What only belongs to something that stays needs no explanation.
+      // Content that only belongs to something that stays needs no explanation.
       if (isNamed || this.#leadsHere(record, digest, going)) stays.push({ digest, ...cause });
     }
     return { tags: this.#tags, going: inOrder(going), stays, refused: [...this.#refused.values()] };
   }
 
-  /** Returns whether something that goes would have taken the manifest along. */
+  /** Returns whether the deletion of something else would have deleted the manifest too. */
   #leadsHere(record: ManifestRecord, digest: Digest, going: ReadonlyMap<Digest, PlannedManifest>): boolean {
     const { namedBy } = (this.#found.get(digest) as PlannedManifest).holders;
     return (record.subject !== undefined && going.has(record.subject)) || namedBy.some((index) => going.has(index));
   }
 
-  /** Returns the manifests that something needs, and why. Begins with what is needed from outside and spreads. */
+  /**
+   * Returns the manifests that something needs, and why. Starts with those needed from outside and follows their
+   * references.
+   */
   async #findStaying(): Promise<Map<Digest, Omit<StayingManifest, 'digest'>>> {
     const causes = new Map<Digest, Omit<StayingManifest, 'digest'>>();
     const dependents = new Map<Digest, Digest[]>();
@@ -147,7 +150,7 @@ class PlanDraft {
       if (reason !== undefined) causes.set(digest, { because: 'hook', by: reason });
       else if (tag !== undefined) causes.set(digest, { because: 'tag', by: tag });
       else if (index !== undefined) causes.set(digest, { because: 'index', by: index });
-      // It has a subject, then.
+      // Then it has a subject.
       else if (!isNamed && (await this.#hasOtherSubject(record))) {
         causes.set(digest, { because: 'subject', by: record.subject as Digest });
       }
@@ -186,7 +189,7 @@ class PlanDraft {
 }
 
 /**
- * Sorts manifests so that each comes after the indexes that name it: no index lacks its children, even for a moment. A
+ * Sorts manifests so that each comes after the indexes that name it: no index ever lacks its children. A
  * referrer comes after its subject too, unless its subject is one of its children.
  */
 function inOrder(going: ReadonlyMap<Digest, PlannedManifest>): Map<Digest, PlannedManifest> {

@@ -11,7 +11,7 @@ import { joinGuards, keepImmutable, refuses, requireCondition, requireManifest }
 import { deletionOf } from '../local-trash.js';
 import type { LocalParts } from '../local-parts.js';
 
-/** Whether a drop of something that exists happened; `conflict`: what it depends on changed in between. */
+/** Whether existing content was dropped; `conflict`: something that the drop depends on changed in between. */
 type Dropped = 'dropped' | 'conflict';
 
 /** Deletes tags, manifests and blobs of a local repository. Returns false when there was nothing to delete. */
@@ -70,7 +70,7 @@ export class LocalDeletions {
     return deleted;
   }
 
-  /** Asks the hook. Returns what must still be true for its decision. */
+  /** Asks the hook. Returns the preconditions of its decision. */
   async #askAboutManifest(caller: Caller, at: ImageKey, digest: Digest): Promise<readonly Precondition[]> {
     const { hooks, metadata } = this.#parts;
     if (hooks.delete === undefined) return [];

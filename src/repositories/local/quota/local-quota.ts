@@ -9,7 +9,7 @@ import { blobLimit } from '../upload-session.js';
 
 type Task<T> = (require: readonly Precondition[]) => Promise<T>;
 
-/** The quotas of one local repository: how much a push may store, and how much it adds. */
+/** The quotas of one local repository: the bytes that a push may store, and those that it adds. */
 export class LocalQuota {
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
@@ -19,7 +19,7 @@ export class LocalQuota {
     this.#parts = parts;
   }
 
-  /** Returns the limit for the bytes of a blob. Without its digest, it counts as one that the image does not have. */
+  /** Returns the limit for the bytes of a blob. Without a digest, the blob counts as one that the image does not have. */
   async limitOf(at: ImageKey, digest?: Digest): Promise<SizeLimit> {
     const { maxBlobBytes, quotas } = this.#parts;
     const largest = blobLimit(maxBlobBytes);
@@ -36,7 +36,7 @@ export class LocalQuota {
     return this.#parts.quotas.hold(this.#config, names, by, measure, task);
   }
 
-  /** Holds room for the bytes of a manifest. The blobs that it names count already, or inside the write. */
+  /** Holds room for the bytes of a manifest. The blobs that it names are counted already, or inside the write. */
   holdManifest<T>(by: Actor, at: ImageKey, digest: Digest, size: number, task: Task<T>): Promise<T> {
     return this.holdBlob(by, [at], digest, size, task);
   }

@@ -24,7 +24,7 @@ export interface QuotaParts {
   readonly configs: () => readonly RepositoryConfig[];
 }
 
-/** By how many bytes a write will increase the size of an image. */
+/** The bytes by which a write will increase the size of an image. */
 export interface Growth {
   readonly at: ImageKey;
   readonly bytes: number;
@@ -37,8 +37,8 @@ interface Demand {
 
 /**
  * The quotas of a registry. The precondition `usage` inside each write enforces them. Before a push stores its bytes, it
- * also holds room in this process, so that pushes that do not fit leave nothing behind. A push waits while it is only
- * the room of others that it lacks.
+ * also holds room in this process, so that a push that does not fit leaves nothing behind. A push waits if it would fit
+ * without the room that other pushes hold.
  */
 export class Quotas implements QuotaAdministration {
   readonly #parts: QuotaParts;
@@ -137,7 +137,7 @@ export class Quotas implements QuotaAdministration {
       const releases = this.#releases;
       const growths = await measure();
       const used = await Promise.all(quotas.map((quota) => this.#usedBytes(quota)));
-      // A push ended in between: its bytes may be missing in what was read, and no longer held.
+      // A push ended in between: its bytes may be missing from the figures that were read, and are no longer held.
       if (releases !== this.#releases) continue;
       const demands = quotas.map((quota) => ({ quota, bytes: growthIn(quota, growths) }));
       const [isOver, mustWait] = [new Array<boolean>(), new Array<boolean>()];

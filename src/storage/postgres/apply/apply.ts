@@ -1,7 +1,7 @@
 /**
  * Writes: one transaction takes locks (`locks.ts`), reads what the changes depend on with one statement per table, makes the
- * changes in memory, one after the other (`drafts/`), and writes the difference with one statement per table. A manifest of
- * 100 layers so costs as many statements as one of 2.
+ * changes in memory, one after the other (`drafts/`), and writes the difference with one statement per table. So a manifest
+ * with 100 layers takes as many statements as one with 2.
  */
 import type { Digest } from '../../../protocol/digest.js';
 import type { Change, Precondition, WriteOptions } from '../../../ports/metadata/metadata.js';
@@ -55,7 +55,7 @@ export async function applyChanges(
   for (const change of changes) {
     if (!isRepositoryChange(change)) images.push(change);
     else {
-      // What follows may be about another repository of the same name.
+      // The following changes may be about another repository of the same name.
       await write.change(images);
       images = [];
       await write.changeRepository(change);
@@ -70,7 +70,7 @@ class Write {
   readonly #registry: RegistryDraft;
   readonly #kinds = new Set<string>();
   readonly #written: ImageDraft[] = [];
-  /** Locked images that no change has been made to yet. Absent: they have to be locked again. */
+  /** Locked images that have not been changed yet. Absent: they have to be locked again. */
   #images: Map<string, ImageDraft> | undefined;
 
   constructor(session: Executor, registry: RegistryDraft) {

@@ -18,7 +18,7 @@ const putImages = sql(`INSERT INTO image (repository_id, name) SELECT r.id, w.im
   ORDER BY r.name, w.image ON CONFLICT DO NOTHING`);
 const readRepositories = sql('SELECT id, name FROM repository WHERE name = ANY($1::text[]) AND deleted_at IS NULL');
 
-/** How a write uses an image. */
+/** The use of an image by a write. */
 export interface ImageWant {
   readonly at: ImageKey;
   readonly mode: LockMode;

@@ -1,6 +1,6 @@
 /**
  * Locks of a write, always in this order: revisions of kinds → sessions → images → blobs → candidates → quotas → the
- * position of the journal, each sorted. So a deadlock needs a mistake, or two writes that each add several images.
+ * position of the journal, each sorted. So a deadlock requires a bug, or two writes that each add several images.
  */
 import type { Digest } from '../../../protocol/digest.js';
 import type { Change, Precondition } from '../../../ports/metadata/metadata.js';
@@ -30,7 +30,7 @@ const candidateLock = sql(
   'SELECT digest, since FROM bytes_candidate WHERE digest = ANY($1::bytea[]) ORDER BY digest FOR UPDATE',
 );
 
-/** How a write uses something that it locks. */
+/** The use of a locked row by a write. */
 export type LockMode = 'exclusive' | 'shared';
 
 /** A blob that a write locks. */
@@ -135,7 +135,7 @@ async function readLocked(
   return digests.filter((digest) => !registry.blobs.isLoaded(digest));
 }
 
-/** Returns those that exist by now, and so have to be read again. */
+/** Returns those that exist by now and have to be read again. */
 async function insertMissing(
   session: Executor,
   registry: RegistryDraft,

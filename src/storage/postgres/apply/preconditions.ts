@@ -32,7 +32,7 @@ const findTags = sql(
 );
 const findNamed = sql(`SELECT w.n ${fromWanted('bytea')}
   WHERE EXISTS (SELECT FROM named d WHERE d.image_id = i.id AND d.digest = w.key)`);
-// An image that has no row is empty, but that of a missing repository has no holders that could be as expected.
+// An image without a row is empty, but the holders in a missing repository are never as expected.
 const findHolders = sql(`SELECT w.n,
     ARRAY(SELECT t.name FROM tag t WHERE t.image_id = i.id AND t.digest = w.key) AS tags,
     ARRAY(SELECT d.manifest FROM named d WHERE d.image_id = i.id AND d.digest = w.key AND NOT d.in_trash) AS naming
@@ -47,8 +47,8 @@ const findLinkCandidates = sql(
 const findByteCandidates = sql('SELECT digest, since FROM bytes_candidate WHERE digest = ANY($1::bytea[])');
 
 /**
- * Checks preconditions with one statement per type. Runs after the locks, so that each statement sees what a lock waited
- * for.
+ * Checks preconditions with one statement per type. Runs after the locks, so that each statement sees the writes that a lock
+ * waited for.
  * @param knowsPlaces whether the ledger has the places of all bytes
  * @throws ConflictError for the first that does not hold
  */
@@ -77,7 +77,7 @@ async function requireType<T extends Type>(
   if (failed !== undefined) throw failedPrecondition(failed);
 }
 
-/** Per type of precondition, the function that returns for each whether it holds. */
+/** The check of each type of precondition: returns for each precondition whether it holds. */
 const checks: {
   readonly [T in Type]: (
     session: Executor,
@@ -212,7 +212,7 @@ async function checkHolders(session: Executor, group: readonly Of<'holders'>[]):
   });
 }
 
-/** Returns what was found at the positions of preconditions on images. */
+/** Returns the values that were found, at the positions of the preconditions on images. */
 async function findValues<T>(
   session: Executor,
   statement: Statement,

@@ -2,11 +2,11 @@ import { codeOf } from '../postgres-errors.js';
 import type { PostgresPool } from '../postgres-pool.js';
 import { sql, type Executor, type Statement } from '../postgres-statement.js';
 
-/** Rows and images that one step removes. */
+/** The number of rows and images that one step removes. */
 const maxRows = 1000;
 const maxImages = 200;
 
-// Another node that purges takes the next repository.
+// Another purging node takes the next repository.
 const takeRepository = sql(
   'SELECT id FROM repository WHERE deleted_at IS NOT NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED',
 );
@@ -15,7 +15,7 @@ const takeImages = sql(`SELECT id FROM image WHERE repository_id = $1 ORDER BY n
 const removeFrom = (table: string, key: string): Statement =>
   sql(`DELETE FROM ${table} WHERE (image_id, ${key}) IN (
     SELECT image_id, ${key} FROM ${table} WHERE image_id = ANY($1::bigint[]) LIMIT $2) RETURNING ${key.split(',')[0]} AS key`);
-/** Tables of what an image holds: their digests become candidates. */
+/** Tables with the content of an image: their digests become candidates. */
 const held = ['link', 'unlinked', 'manifest', 'trashed'].map((table) => removeFrom(table, 'digest'));
 const derived = [
   removeFrom('named', 'digest, manifest'),

@@ -22,7 +22,7 @@ export async function sumSizes(reader: Executor, names: readonly string[]): Prom
   const expressions: string[] = [];
   for (const name of names) {
     const { literal, isPrefix } = compilePattern(name);
-    // A whole repository needs no comparison of the names of its images.
+    // For a whole repository, the names of its images do not have to be compared.
     if (isPrefix && /^[^/]*\/$/.test(literal)) whole.push(literal.slice(0, -1));
     else expressions.push(toExpression(name));
   }
@@ -57,7 +57,7 @@ async function requireOne(session: Executor, limit: UsagePrecondition, images: r
   const { names, maxBytes } = limit;
   const matching = images.filter(({ at }) => matchesAny(names, `${at.repository}/${at.image}`));
   const neededBytes = matching.reduce((sum, { growth }) => sum + growth, 0);
-  // A write that adds nothing is free, also above the limit.
+  // A write that adds nothing is always allowed, even above the limit.
   if (neededBytes <= 0) return;
   const key = Buffer.from(keyOf(limit), 'hex');
   await session.rows(putLock, [key]);

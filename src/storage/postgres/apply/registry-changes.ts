@@ -7,7 +7,7 @@ import type { RegistryDraft } from './drafts/registry-draft.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Changes that a statement of their own makes: they do not depend on rows of images. */
+/** Changes that have a statement of their own, because they do not depend on rows of images. */
 export type RegistryChange = ChangeOf<
   | 'repository.put'
   | 'repository.delete'

@@ -7,7 +7,7 @@ import { missingRepository } from './registry-changes.js';
 type Touch = Extract<Change, { type: 'cache.touched' }>;
 
 const findRepositories = sql('SELECT name FROM repository WHERE name = ANY($1::text[]) AND deleted_at IS NULL');
-// Sorted, as all writes to rows of an image.
+// Sorted, like all writes to rows of an image.
 const putTouches = sql(`INSERT INTO touched (image_id, digest, repository_id, at)
   SELECT i.id, w.digest, r.id, max(w.at)
     FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[]) w(repository, image, digest, at)
@@ -24,8 +24,8 @@ export function areTouches(changes: readonly Change[]): changes is readonly Touc
 }
 
 /**
- * Sets the access times of many images in one statement, and without their locks, which pushes would wait for. A row that
- * remains of content deleted at this moment is not read: lists of access times join the content.
+ * Sets the access times of many images in one statement, without locking them, because pushes would wait for the locks. A row
+ * may remain for content that is deleted at the same moment. It is never read, because lists of access times join the content.
  * @throws ConflictError for a missing repository
  */
 export async function applyTouches(session: Executor, changes: readonly Touch[]): Promise<void> {

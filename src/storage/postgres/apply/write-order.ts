@@ -1,21 +1,21 @@
 import type { Change, Precondition } from '../../../ports/metadata/metadata.js';
 import { imageOf, keyOf } from './image-locks.js';
 
-/** What a write uses, and whether other writes may use it at the same time. */
+/** The keys that a write uses, and whether other writes may use them at the same time. */
 type Uses = Map<string, 'exclusive' | 'shared'>;
 
 interface Holders {
   /** Ends with the last exclusive holder. */
   exclusive: Promise<void>;
-  /** Those that came after it. */
+  /** The shared holders that came after it. */
   readonly shared: Set<Promise<void>>;
   waiting: number;
 }
 
 /**
- * Orders the writes of this process: two writes that use the same things run in the order of the calls, as the port demands.
- * Between processes, the locks of the database order them. A write that waits here holds no connection, so many pushes of
- * one image do not keep those of others from the database.
+ * Orders the writes of this process: two writes that use the same keys run in the order of the calls, as the port requires.
+ * Between processes, the locks of the database order them. A write that waits here does not hold a connection, so many pushes
+ * of one image do not block pushes of other images.
  */
 export class WriteOrder {
   readonly #holders = new Map<string, Holders>();
@@ -25,7 +25,7 @@ export class WriteOrder {
     const uses = usesOf(changes, require);
     let release = (): void => {};
     const own = new Promise<void>((resolve) => (release = resolve));
-    // All at once, so that no two writes can wait for each other.
+    // All keys at once, so that no two writes can wait for each other.
     const earlier = [...uses].flatMap(([key, mode]) => this.#enter(key, mode, own));
     try {
       await Promise.all(earlier);
@@ -40,7 +40,7 @@ export class WriteOrder {
   async idle(): Promise<void> {
     while (this.#holders.size > 0) {
       await Promise.all([...this.#holders.values()].flatMap(({ exclusive, shared }) => [exclusive, ...shared]));
-      // Lets them leave.
+      // Lets the finished ones leave.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

@@ -10,7 +10,7 @@ const readImages =
   sql(`SELECT i.id, w.position FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY w(repository_id, name, position)
   JOIN image i ON i.repository_id = w.repository_id AND i.name = w.name`);
 
-/** Bounds the memory. An id that was dropped is read again. */
+/** Bounds the memory. A dropped id is read again. */
 const maxKnown = 200_000;
 
 /** The ids that repositories and images of the source get in the database. */
@@ -40,7 +40,7 @@ export class ImageIds {
     }
   }
 
-  /** Returns the id of a repository; `undefined` for the rest of one that is gone. */
+  /** Returns the id of a repository; `undefined` for leftover rows of a deleted one. */
   repository(id: string): number | undefined {
     return this.#repositories.get(id);
   }

@@ -1,5 +1,5 @@
 /**
- * What an import writes to each table: this file knows the tables, `image-ids.ts` creates repositories and images. Imported by
+ * The rows that an import writes: this file knows the tables, `image-ids.ts` creates repositories and images. Imported by
  * postgres-import.ts.
  */
 import type { Digest } from '../../../protocol/digest.js';
@@ -12,7 +12,7 @@ import type { ImageIds } from './image-ids.js';
 
 /** A table of the database that gets rows of the source. */
 export interface ImportTable {
-  /** Takes one array per column. */
+  /** The statement, with one array per column. */
   readonly statement: Statement;
   /** Returns the columns of a row, and what identifies it; `undefined` for rows of other tables. */
   readonly toRow: (row: IndexRow) => { readonly key: string; readonly columns: readonly unknown[] } | undefined;
@@ -53,7 +53,7 @@ function registryTables(): readonly ImportTable[] {
   ];
 }
 
-/** Content of releases that did not sum sizes has no row of its own in the source: what holds it tells its size. */
+/** Content of releases that did not sum sizes does not have a row in the source: its holders have its size. */
 function blobTables(): readonly ImportTable[] {
   return [
     table(['stored', 'link', 'unlinked', 'manifest', 'trashed'], 'blob (digest bytea) size bigint', (row) => {
@@ -150,7 +150,7 @@ function historyTables(ids: ImageIds): readonly ImportTable[] {
   ];
 }
 
-/** Returns a function that declares a table whose first column is the image. Skips what no repository owns any more. */
+/** Returns a function that declares a table whose first column is the image. Skips rows without a repository. */
 function heldBy(ids: ImageIds) {
   return <Table extends HeldTable>(tables: readonly Table[], shape: string, columns: (row: RowOf<Table>) => Columns) =>
     table(tables, shape, columns, (row) => ('at' in row ? ids.image(row.at) : undefined));

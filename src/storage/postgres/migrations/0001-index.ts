@@ -1,9 +1,9 @@
 /**
  * Version 1. Digests are bytes (`postgres-digest.ts`), names are text in byte order, times are milliseconds by the clocks
- * of the nodes; only claims and leases use the clock of the database. The row of an image is the lock for all that is
- * derived inside of it, the row of a blob is the lock between "refers to" and "about to be deleted". Large tables are
- * partitioned from the first day, because to split them later means to rewrite them. `json`, not `jsonb`: documents come
- * back exactly as they were stored.
+ * of the nodes; only claims and leases use the clock of the database. The row of an image is the lock for all rows derived
+ * from its content. The row of a blob is the lock that keeps a blob from being referred to and deleted at the same time. Large
+ * tables are partitioned from the start, because splitting them later means rewriting them. `json`, not `jsonb`: documents are
+ * returned exactly as they were stored.
  */
 export function createIndex(partitions: number): readonly string[] {
   const content = [...imageTables(partitions), ...manifestTables(partitions), ...objectTables(partitions)];
@@ -25,7 +25,7 @@ const registryTables: readonly string[] = [
   'CREATE TABLE health (single boolean PRIMARY KEY DEFAULT true CHECK (single), number bigint NOT NULL DEFAULT 0)',
   'INSERT INTO health DEFAULT VALUES',
   `CREATE TABLE lease (name text COLLATE "C" PRIMARY KEY, holder uuid NOT NULL, until timestamptz NOT NULL)`,
-  // Failures of logins, as the time when their count has decayed. Losing them in a crash only forgives some guesses.
+  // Failed logins, as the time when their count has decayed. A crash that loses them only allows a few more guesses.
   'CREATE UNLOGGED TABLE login_failure (key bytea PRIMARY KEY, until timestamptz NOT NULL)',
   'CREATE INDEX login_failure_until ON login_failure (until)',
   // A row is the lock of the quotas with these names.
@@ -36,14 +36,14 @@ const registryTables: readonly string[] = [
 function imageTables(partitions: number): readonly string[] {
   const byImage = inImages(partitions);
   return [
-    // The only foreign key: it makes a purge fail when a late write added an image. Counts have no index, so that most
-    // updates stay inside their page.
+    // The only foreign key: it makes a purge fail if a late write added an image. Counts are not indexed, so that most updates
+    // stay inside their page.
     `CREATE TABLE image (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       repository_id bigint NOT NULL REFERENCES repository, name text COLLATE "C" NOT NULL,
       manifests bigint NOT NULL DEFAULT 0, tags bigint NOT NULL DEFAULT 0, links bigint NOT NULL DEFAULT 0,
       trashed bigint NOT NULL DEFAULT 0, bytes bigint NOT NULL DEFAULT 0, updated_at bigint NOT NULL DEFAULT 0,
       pushed_at bigint NOT NULL DEFAULT 0, UNIQUE (repository_id, name)) WITH (fillfactor = 70)`,
-    // Content that an image held and that was not deleted. A row without a size is condemned content that none held.
+    // Content that an image held and that was not deleted. A row without a size is condemned content that no image held.
     ...partition(
       `CREATE TABLE blob (digest bytea PRIMARY KEY, size bigint, condemned_at timestamptz) PARTITION BY HASH (digest)`,
       'blob',
@@ -109,7 +109,7 @@ function manifestTables(partitions: number): readonly string[] {
   ];
 }
 
-/** What a blob store in an object store keeps here; see `ObjectLedger`. */
+/** The state of a blob store in an object store; see `ObjectLedger`. */
 function objectTables(partitions: number): readonly string[] {
   return [
     ...partition(
@@ -134,8 +134,8 @@ const orderedTables: readonly string[] = [
   `CREATE TABLE bytes_candidate (digest bytea PRIMARY KEY, since bigint NOT NULL,
     claimed_until timestamptz NOT NULL DEFAULT '-infinity')`,
   'CREATE INDEX bytes_candidate_since ON bytes_candidate (since)',
-  // The sum of all stored content, as changes that are added up from time to time: one row would be a lock for all
-  // pushes.
+  // The sum of all stored content, as changes that are added up from time to time: a single row would be a lock that all
+  // pushes wait for.
   'CREATE TABLE stored_change (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, bytes bigint NOT NULL)',
   'CREATE TABLE journal (seq bigint PRIMARY KEY, at bigint NOT NULL, entry json NOT NULL)',
   `CREATE TABLE journal_position (single boolean PRIMARY KEY DEFAULT true CHECK (single), last bigint NOT NULL DEFAULT 0,

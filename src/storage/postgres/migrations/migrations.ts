@@ -1,7 +1,7 @@
 /**
  * The tables of the index, as ordered migrations that only go forward. A release runs on its own schema and on the next
- * one, so that the nodes of a registry can be replaced one after the other: a migration adds, and a later release removes
- * what none uses any more.
+ * one, so that the nodes of a registry can be replaced one after the other: a migration only adds, and a later release removes
+ * what is no longer used.
  */
 import type { PostgresPool } from '../postgres-pool.js';
 import { sql, type Executor } from '../postgres-statement.js';
@@ -15,14 +15,14 @@ const migrations: readonly Migration[] = [createIndex];
 /** The newest schema that this release still works with: changes of the next release only add. */
 const newestKnown = migrations.length + 1;
 
-/** What the database says about itself. */
+/** The schema of a database. */
 export interface SchemaState {
   /** 0 before the first migration. */
   readonly version: number;
   readonly storeId: string;
 }
 
-/** The database does not have the tables of this release. The message is for the operator. */
+/** Thrown when the database does not have the tables of this release. The message is for the operator. */
 export class SchemaError extends Error {
   override readonly name = 'SchemaError';
   readonly code = 'SCHEMA_UNSUITABLE';
@@ -64,7 +64,7 @@ export async function migrate(
 
 /**
  * Returns the schema of a database that this release can use.
- * @throws SchemaError when it has none, an older or a too new one.
+ * @throws SchemaError when it has no schema, an older one, or one that is too new.
  */
 export async function readSchema(pool: PostgresPool): Promise<SchemaState> {
   const [found] = await pool.rows<SchemaState>(readVersion).catch((error: unknown) => {
@@ -89,7 +89,7 @@ function checkVersion(version: number): void {
   );
 }
 
-/** Two nodes that create the table at the same moment: one of them fails, and finds the table. */
+/** If two nodes create the table at the same moment, one of them fails and then finds the table. */
 async function createVersionTable(pool: PostgresPool): Promise<void> {
   await pool.rows(createVersion).catch((error: unknown) => {
     if (!['23505', '42710', '42P07'].includes(codeOf(error) ?? '')) throw error;

@@ -17,7 +17,7 @@ import { cut, fromImage } from './place.js';
 /** Maximum number of uses that are listed for a digest. */
 const maxUses = 1000;
 
-// Each table gives its first digests, once each, by its index; the first of all of them are among these.
+// Reads the first digests of each table by its index, once each. The first digests of all tables are among these.
 function listReferences(from: (table: string) => string): string {
   const parts = ['link', 'manifest', 'trashed', 'unlinked'].map(
     (table) => `(SELECT DISTINCT ON (h.digest) h.digest, h.size FROM ${from(table)} h.digest > $1

@@ -16,7 +16,7 @@ const readReferenced = sql(`SELECT 1 FROM (
 const readCandidate = sql('SELECT 1 FROM bytes_candidate WHERE digest = $1');
 const readCondemned = sql(`SELECT digest FROM blob
   WHERE condemned_at IS NOT NULL AND condemned_at <= now() - $1 * interval '1 millisecond' ORDER BY digest`);
-// Of two candidates of the same time, bytes come first. Each side stops at the limit by its index on the time.
+// If two candidates have the same time, bytes come first. Each side stops at the limit by its index on the time.
 const dueBytes = (condition: string): string => `SELECT 0 AS kind, since, digest, NULL::bigint AS image_id,
     '' COLLATE "C" AS repository, '' COLLATE "C" AS image FROM bytes_candidate
   WHERE since < $1 AND since >= $2 AND (since, 0, digest) > ($2, $3::int, $4) ${condition}
@@ -30,7 +30,7 @@ const inOrder = 'ORDER BY since, kind, digest, repository, image';
 const readCandidates = sql(
   `SELECT * FROM ((${dueBytes('')}) UNION ALL (${dueLinks('')})) candidate ${inOrder} LIMIT $7`,
 );
-// Skips what another collector has claimed, or claims at this moment.
+// Skips candidates that another collector has claimed, or is claiming now.
 const claimCandidates = sql(`WITH
     bytes_due AS (${dueBytes('AND claimed_until <= now()')} FOR UPDATE SKIP LOCKED),
     links_due AS (${dueLinks('AND c.claimed_until <= now()')} FOR UPDATE OF c SKIP LOCKED),
@@ -49,7 +49,7 @@ interface CandidateRow {
   readonly image: string;
 }
 
-/** Reads what the garbage collector needs. */
+/** Implements the reads of the garbage collector. */
 export class GarbageReads implements Omit<GarbageRecords, 'purge'> {
   readonly #reader: Executor;
 

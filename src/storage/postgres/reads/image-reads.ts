@@ -91,7 +91,7 @@ export class ImageReads implements ImageRecords {
   }
 
   async images(repository: string, { limit, after = '', prefix = '' }: ImagePageRequest): Promise<ImagePage> {
-    // No character of a name sorts after this one.
+    // Sorts after every character of a name.
     const values = [repository, after, prefix, `${prefix}\x7f`, limit + 1];
     return cut((await this.#reader.rows<ImageRow>(readImages, values)).map(toImage), limit);
   }

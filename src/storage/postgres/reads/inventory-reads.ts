@@ -8,9 +8,9 @@ import { sql, type Executor } from '../postgres-statement.js';
 import { startAfter } from './image-reads.js';
 import { cut, holdersOf, imageId } from './place.js';
 
-/** Digests that one part of `exclusiveBytes` examines. */
+/** The number of digests that one part of `exclusiveBytes` examines. */
 const partSize = 1000;
-/** Changes of the sum of stored content that are added up in one step. */
+/** The number of changes of the sum of stored content that are added up in one step. */
 const maxSummed = 10_000;
 
 const readManifests = sql(
@@ -21,7 +21,7 @@ const readNaming = sql(
   `SELECT manifest FROM named WHERE image_id = ${imageId} AND digest = $3 AND NOT in_trash ORDER BY manifest`,
 );
 const readElsewhere = sql(`SELECT 1 FROM (${holdersOf('$3')}) held WHERE image_id IS DISTINCT FROM ${imageId} LIMIT 1`);
-// A digest that is both a manifest and a link counts once, and what only the trash needs does not count.
+// A digest that is both a manifest and a link counts once. Content that only the trash needs does not count.
 const sumUnique = sql(`WITH own AS (SELECT ${imageId} AS id),
   held AS (
     SELECT digest, size FROM manifest WHERE image_id = (SELECT id FROM own)
@@ -50,7 +50,7 @@ interface ExclusiveRow {
   readonly examined: number;
 }
 
-/** Reads what images hold and what else holds it. */
+/** Reads the content of images and its other holders. */
 export class InventoryReads implements Inventory {
   readonly #reader: Executor;
 
@@ -99,7 +99,7 @@ export class InventoryReads implements Inventory {
     return { bytes: row?.bytes ?? 0, isComplete: true };
   }
 
-  /** Everything is counted when it is written; this only adds up the changes of the sum. */
+  /** Adds up the changes of the sum: everything is counted when it is written. */
   async countStored(): Promise<boolean> {
     await this.#reader.rows(sumStored);
     return false;

@@ -53,7 +53,7 @@ interface OldestRow {
   readonly link: number | null;
 }
 
-/** Reads repositories, uploads and what caches keep. */
+/** Reads repositories, uploads and the content of caches. */
 export class RegistryReads implements RepositoryRecords, UploadRecords, CacheRecords {
   readonly #reader: Executor;
 
@@ -95,7 +95,7 @@ export class RegistryReads implements RepositoryRecords, UploadRecords, CacheRec
       kind: manifest === null ? 'link' : 'manifest',
       at: { repository, image },
       digest: decodeDigest(digest),
-      // One of them is there.
+      // One of the two exists.
       size: manifest ?? link ?? 0,
       touchedAt: at,
     }));

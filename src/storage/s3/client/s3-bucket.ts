@@ -8,7 +8,7 @@ import type { S3Answer, S3Client, S3Stream } from './s3-client.js';
 import { isMissing, S3Error } from './s3-errors.js';
 import { buildDeletion, buildPartList, findAll, findText } from './s3-xml.js';
 
-/** The size of an object and the token that changes with its bytes. */
+/** The size of an object and its ETag, which changes with the bytes. */
 export interface ObjectHead {
   readonly size: number;
   readonly etag: string;
@@ -69,7 +69,7 @@ export class S3Bucket {
     return this.#client.open({ method: 'GET', key, headers });
   }
 
-  /** Returns a URL from which anyone gets the object for some seconds. It is a secret. */
+  /** Returns a URL from which anyone can get the object for a number of seconds. It is a secret. */
   presign(key: string, validSeconds: number): Promise<string> {
     return this.#client.presign(key, validSeconds);
   }
@@ -122,7 +122,7 @@ export class S3Bucket {
     const refused = findAll(answer.body.toString(), 'Error').map((xml) => {
       const code = findText(xml, 'Code') ?? '';
       const name = findText(xml, 'Key');
-      // An error of the whole request, after the headers were sent.
+      // The whole request failed after the headers were sent.
       if (name === undefined) throw new S3Error('POST ?delete', answer.status, code, findText(xml, 'Message') ?? '');
       const key = name.slice(this.#client.prefix.length);
       return [key, new S3Error(`DELETE ${key}`, answer.status, code, findText(xml, 'Message') ?? '')] as const;

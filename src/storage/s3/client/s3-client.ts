@@ -40,7 +40,7 @@ const minDelayMs = 100;
 const maxDelayMs = 5000;
 const maxDocumentBytes = 16 * 1024 * 1024;
 const unsigned = 'UNSIGNED-PAYLOAD';
-/** SHA-256 of nothing. */
+/** The SHA-256 of an empty body. */
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 /** Sends signed requests to a bucket, and retries those that fail temporarily. */
@@ -88,14 +88,14 @@ export class S3Client {
     });
   }
 
-  /** Returns a URL from which anyone gets an object for some seconds. It is a secret. */
+  /** Returns a URL from which anyone can get an object for a number of seconds. It is a secret. */
   async presign(key: string, validSeconds: number): Promise<string> {
     const { endpoint, publicEndpoint = endpoint } = this.#connection;
     const origin = originOf(this.#connection, publicEndpoint);
     return origin.origin + (await this.#signer.presign(origin.host, this.#pathOf(key), validSeconds));
   }
 
-  /** Comes before every key. */
+  /** The prefix of every key. */
   get prefix(): string {
     return this.#connection.prefix;
   }

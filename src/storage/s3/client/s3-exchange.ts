@@ -1,6 +1,6 @@
 /**
- * Requests to a bucket: `s3-exchange.ts` sends one, `s3-signing.ts` signs it, `s3-client.ts` repeats it, `s3-bucket.ts` has those
- * that the store needs.
+ * Requests to a bucket: `s3-exchange.ts` sends one, `s3-signing.ts` signs it, `s3-client.ts` retries it, `s3-bucket.ts` has the
+ * requests that the store needs.
  */
 import { Agent as HttpAgent, request as requestHttp, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
@@ -42,7 +42,7 @@ export class S3Exchange {
       this.#running.add(request);
       this.#watch(request);
       request.once('close', () => this.#running.delete(request));
-      // Also after the answer, when its body stalls.
+      // Stays after the answer has arrived, because its body may stall.
       request.on('error', reject);
       request.once('response', (answer) => {
         // The body may break off before anyone reads it.
@@ -59,7 +59,7 @@ export class S3Exchange {
     this.#agent.destroy();
   }
 
-  /** Ends a request that makes no progress. It waits for a free connection as long as others use theirs. */
+  /** Aborts a request without progress. A request may wait for a free connection as long as others make progress. */
   #watch(request: ClientRequest): void {
     const { connectMs, answerMs, idleMs } = this.#timeouts;
     const give = (what: string) => (): void => void request.destroy(new Error(`${what} of the object store`));

@@ -10,11 +10,11 @@ const minPartBytes = 8 * mebibyte;
 const maxParts = 9000;
 const maxInFlight = 4;
 
-/** What sending a file needs. */
+/** The dependencies of `uploadFile`. */
 export interface FileUploadParts {
   readonly bucket: S3Bucket;
   readonly ledger: ObjectLedger;
-  /** When the object is deleted if it is not named by then. */
+  /** When to delete the object if it is not named by then. */
   readonly reservedUntil: () => number;
 }
 

@@ -8,7 +8,7 @@ import type {
 } from '../../../ports/metadata/object-ledger.js';
 import { ConflictError } from '../../../util/conflict-error.js';
 
-/** What claiming an upload needs. */
+/** The dependencies of `HeldClaim`. */
 export interface ClaimContext {
   readonly ledger: ObjectLedger;
   /** Identifies this store among those that share the ledger. */
@@ -21,7 +21,7 @@ export interface ClaimContext {
   readonly now: () => number;
 }
 
-/** How to wait for an upload that another process holds. */
+/** The options of waiting for an upload that another process holds. */
 export interface WaitOptions {
   /** Takes the upload over at once. @default false */
   readonly isForced?: boolean;
@@ -29,7 +29,7 @@ export interface WaitOptions {
   readonly signal: AbortSignal;
 }
 
-/** How often a process beats within `staleMs`. */
+/** The number of heartbeats within `staleMs`. */
 const beatsPerStale = 4;
 
 /**
@@ -79,7 +79,7 @@ export class HeldClaim {
     this.#hasProgress = true;
   }
 
-  /** Notes that this process works without a client to wait for: it keeps the upload until the claim ends. */
+  /** Notes that this process works without waiting for a client: it keeps the upload until the claim ends. */
   work(): void {
     this.#isWorking = true;
   }
@@ -90,13 +90,13 @@ export class HeldClaim {
     if (options.isLast === true) this.#end();
   }
 
-  /** Replaces the bytes of the upload by those that the next ones follow. */
+  /** Replaces the bytes of the upload with those to which further bytes are appended. */
   async rebase(bytes: StagedBytes, until: number): Promise<void> {
     await this.save(bytes, { until });
     this.#state = { ...bytes, id: this.#state.id, epoch: this.#state.epoch };
   }
 
-  /** Ends the claim, unless the last save did. A failure has no effect but that others wait. */
+  /** Ends the claim, unless the last save did. After a failure, others only have to wait. */
   async release(): Promise<void> {
     if (!this.#isHeld) return;
     this.#end();
@@ -114,7 +114,7 @@ export class HeldClaim {
     try {
       await this.#ledger.beatStaged(this.#state);
     } catch (error) {
-      // Otherwise the index is away for a moment.
+      // Otherwise the index is unavailable for a moment.
       if (error instanceof ConflictError && this.#isHeld) this.#lost.abort(error);
     }
   }

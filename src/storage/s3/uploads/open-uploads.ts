@@ -1,6 +1,6 @@
 import type { S3Upload } from './s3-upload.js';
 
-/** The uploads that remember their hash. Beyond the maximum, idle ones are forgotten: the ledger has their state. */
+/** Keeps the uploads that remember their hash. Beyond the maximum, forgets idle ones: the ledger has their state. */
 export class OpenUploads {
   readonly #max: number;
   /** Oldest first. */

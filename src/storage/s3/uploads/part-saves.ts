@@ -3,21 +3,21 @@ import { maxUnsavedParts, nextPartOf } from '../../staged-bytes.js';
 import type { HeldClaim } from './held-claim.js';
 import type { HashPoint } from './pending-bytes.js';
 
-/** After so many parts, an append saves what the bucket has: 64 MiB of usual parts. */
+/** The number of parts after which an append saves its state: 64 MiB with parts of the usual size. */
 const savedParts = 8;
-/** After this time too, with the next part. */
+/** The time after which it saves its state too, with the next part. */
 const savedMs = 10_000;
 
-/** What saving needs. */
+/** The dependencies of `PartSaves`. */
 export interface SavesContext {
   readonly now: () => number;
-  /** When an object that is no longer named is deleted. */
+  /** When to delete an object that is no longer named. */
   readonly retireAt: () => number;
 }
 
 /**
- * Saves of an append that runs, so that a process that ends loses only the last parts. A save names the parts up to the first
- * that is still on its way. The tail from before the append stays, because the append may return to it.
+ * Saves the state of a running append, so that a process that ends loses only the last parts. A save names the parts up to the
+ * first one that is still being sent. The tail from before the append stays, because the append may return to it.
  */
 export class PartSaves {
   readonly #context: SavesContext;
@@ -39,8 +39,8 @@ export class PartSaves {
   }
 
   /**
-   * Resolves when a part may be sent: a process that takes the upload over skips only so many numbers.
-   * @param sending the parts on their way, of which one may hold back the next save
+   * Resolves when a part may be sent: a process that takes the upload over skips a limited number of part numbers.
+   * @param sending the parts that are being sent; one of them may hold back the next save
    */
   async allow(number: number, sending: ReadonlySet<Promise<void>>): Promise<void> {
     while (number - this.#nextNumber >= maxUnsavedParts - 1) {
@@ -51,12 +51,12 @@ export class PartSaves {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Notes what is known of the hash after a part. */
+  /** Notes the state of the hash after a part. */
   mark(number: number, point: HashPoint): void {
     this.#points.set(number, point);
   }
 
-  /** Saves the parts in the background when it is time. @param parts all that the bucket has, by number */
+  /** Saves the parts in the background when it is time. @param parts all parts in the bucket, by number */
   offer(parts: readonly UploadedPart[], uploadId: string): void {
     if (this.#saving !== undefined) return;
     const count = this.#completeCount(parts);

@@ -1,13 +1,13 @@
 import type { StagedBytes } from '../../../ports/metadata/object-ledger.js';
 import type { RunningDigest } from './running-digest.js';
 
-/** The memory that all uploads together use for bytes on their way. */
+/** The memory that all uploads together use for bytes that are not sent yet. */
 export interface UploadBudget {
   readonly maxBytes: number;
   usedBytes: number;
 }
 
-/** What is known of the hash after some bytes of an upload. */
+/** The state of the hash after some bytes of an upload. */
 export type HashPoint = Pick<StagedBytes, 'digest' | 'hash'>;
 
 /** Bytes of an upload that were received and not sent yet. Hashes them as they arrive, but never beyond the end of a part. */
@@ -18,10 +18,10 @@ export class PendingBytes {
   #unhashed: Buffer[] = [];
   #size = 0;
   #hashedSize = 0;
-  /** Pending, or on their way. */
+  /** Pending, or being sent. */
   #heldBytes = 0;
 
-  /** @param hash of all bytes before the first one that `add` gets; `undefined` when it is not known. */
+  /** @param hash of all bytes before the first call of `add`; `undefined` when it is not known. */
   constructor(budget: UploadBudget, hash: RunningDigest | undefined) {
     this.#budget = budget;
     this.#hash = hash;
@@ -41,7 +41,7 @@ export class PendingBytes {
     this.#unhashed.push(chunk);
   }
 
-  /** Adds bytes that the hash knows already, before all others. */
+  /** Adds bytes that the hash already covers, before all others. */
   addHashed(bytes: Buffer): void {
     this.#hold(bytes);
     this.#hashedSize += bytes.length;
@@ -60,8 +60,8 @@ export class PendingBytes {
   }
 
   /**
-   * Takes the first bytes. The memory counts until `giveBack`. The point is that after these bytes; it is absent when the hash is
-   * further already.
+   * Takes the first bytes. They count as used memory until `giveBack`. The point is the state of the hash after these
+   * bytes; it is absent if the hash is already further.
    */
   cut(size: number): { readonly bytes: Buffer; readonly point: HashPoint | undefined } {
     this.hashTo(size);
@@ -74,7 +74,7 @@ export class PendingBytes {
     return { bytes: all.subarray(0, size), point };
   }
 
-  /** Gives back memory of bytes that were cut. */
+  /** Gives back the memory of bytes that were sent. */
   giveBack(bytes: number): void {
     this.#heldBytes -= bytes;
     this.#budget.usedBytes -= bytes;

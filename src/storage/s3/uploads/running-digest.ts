@@ -8,20 +8,20 @@ export interface RunningDigest {
   readonly algorithm: Algorithm;
   update(bytes: Buffer): void;
   digest(): Digest;
-  /** Remembers the current point. The returned function goes back to it, any number of times. */
+  /** Remembers the current point. The returned function goes back to it, and can be called any number of times. */
   mark(): () => void;
   /** Returns the state, with which another process continues; `undefined` for a hash that cannot be saved. */
   save(): SavedHash | undefined;
 }
 
-/** Returns a hash of no bytes, which is fast and cannot be saved. */
+/** Returns a new hash, which is fast and cannot be saved. */
 export function startNative(algorithm: Algorithm): RunningDigest {
   return new NativeDigest(algorithm);
 }
 
 /**
- * Returns a hash of no bytes that can be saved, which is four times slower; a native one where hash-wasm is not
- * installed.
+ * Returns a new hash that can be saved, which is four times slower; if hash-wasm is not installed, a native one that cannot
+ * be saved.
  */
 export async function startResumable(algorithm: Algorithm): Promise<RunningDigest> {
   const hasher = await createHasher(algorithm);

@@ -1,6 +1,6 @@
 /**
- * Content on its way into a bucket: `s3-upload.ts` is an upload session, whose bytes go into the bucket as they arrive;
- * `spool.ts` is content of one request, which waits on the disk until it is verified.
+ * Uploads to a bucket: `s3-upload.ts` is an upload session, whose bytes go into the bucket as they arrive; `spool.ts` has the
+ * content of one request, which stays on the disk until it is verified.
  */
 import type { Readable } from 'node:stream';
 import type { AppendOptions, BlobInfo, FollowedContent, StagedBlob } from '../../../ports/bytes.js';
@@ -21,7 +21,7 @@ const batchBytes = 1024 * 1024;
 
 /** The part of the store that an upload needs. */
 export interface UploadContext extends PartsContext {
-  /** Names the bytes of a digest. */
+  /** Records the object of a digest. */
   name(digest: Digest, place: ObjectPlace, staged: StagedClaim): Promise<BlobInfo>;
   gone(upload: S3Upload): void;
 }
@@ -33,23 +33,23 @@ interface Point {
 }
 
 /**
- * The bytes of an upload session, in the bucket and the ledger. Any process continues them: this object only remembers the
- * hash. Operations run one after the other.
+ * The bytes of an upload session, in the bucket and the ledger. Any process can continue the session: this object only
+ * remembers the hash. Operations run one after the other.
  */
 export class S3Upload implements StagedBlob {
   readonly id: string;
   readonly #context: UploadContext;
   readonly #algorithm: Algorithm;
   readonly #closing = new AbortController();
-  /** As this object last saw it. */
+  /** The state that this object last saw. */
   #bytes: StagedBytes | undefined;
   /** The hash of these bytes. */
   #hash: RunningDigest | undefined;
-  /** Before the last append. */
+  /** The state before the last append. */
   #before: Point | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
-  /** What the append that runs has received. */
+  /** The bytes that the running append has received. */
   #arrivedBytes = 0;
   #isGone = false;
 
@@ -140,7 +140,7 @@ export class S3Upload implements StagedBlob {
     );
   }
 
-  /** Takes the upload over from another process: its bytes are no longer wanted. */
+  /** Takes the upload over from another process, because its bytes are no longer needed. */
   async discard(): Promise<void> {
     if (this.#isGone) return;
     await this.#exclusive(async () => {
@@ -207,7 +207,7 @@ export class S3Upload implements StagedBlob {
     this.#hash = hash;
   }
 
-  /** Returns the hash to continue; `undefined` when only the bytes themselves could tell: the commit reads them. */
+  /** Returns the hash to continue; `undefined` if it could only be computed from the bytes: the commit reads them. */
   async #hashOf(claim: StagedBytes, isResumable: boolean): Promise<RunningDigest | undefined> {
     if (sizeOf(claim) === 0) return isResumable ? startResumable(this.#algorithm) : startNative(this.#algorithm);
     if (this.#hash !== undefined && claim.digest !== undefined && this.#hash.digest() === claim.digest)
@@ -249,7 +249,7 @@ export class S3Upload implements StagedBlob {
     return (await readTail(this.#context.bucket, tail)).subarray(0, size);
   }
 
-  /** Returns the object with all bytes. Repeating it after a failure gives the same one. */
+  /** Returns the object with all bytes. A repeated call after a failure returns the same one. */
   async #assemble(claim: StagedBytes, digest: Digest | undefined): Promise<ObjectPlace> {
     const { bucket, ledger, newKey, now, reservedUntil } = this.#context;
     const { key, uploadId, tail } = claim;

@@ -32,7 +32,7 @@ export class Spool {
   readonly #gate = new FlushGate(0);
   readonly #buffers = new BufferPool(maxKeptBuffers, maxLentBuffers);
   readonly #open = new Map<string, { readonly blob: SpooledBlob; readonly path: string }>();
-  /** Published files, and what removes them. */
+  /** Published files, and the timers that remove them. */
   readonly #published = new Map<string, NodeJS.Timeout>();
 
   private constructor(folder: string, publish: PublishFile) {
@@ -40,7 +40,7 @@ export class Spool {
     this.#publish = publish;
   }
 
-  /** Opens a folder of this process alone, and deletes what an earlier process left in it. */
+  /** Opens a folder that only this process uses, and deletes the files that an earlier process left in it. */
   static async open(folder: string, publish: PublishFile): Promise<Spool> {
     await mkdir(folder, { recursive: true });
     for (const name of await readdir(folder)) await removeFile(join(folder, name));
@@ -100,7 +100,7 @@ export class Spool {
   #keep(path: string): void {
     const timer = setTimeout(() => {
       this.#published.delete(path);
-      // Nothing can be done about it: the next start empties the folder.
+      // Ignored: the next start empties the folder.
       removeFile(path).catch(() => undefined);
     }, keptMs);
     timer.unref();

@@ -9,28 +9,28 @@ import { PendingBytes, type HashPoint, type UploadBudget } from './pending-bytes
 import type { RunningDigest } from './running-digest.js';
 
 const mebibyte = 1024 * 1024;
-/** The service refuses smaller parts, except as the last one. */
+/** The minimum size of a part, except the last one. */
 export const minPartBytes = 5 * mebibyte;
 const partBytes = 8 * mebibyte;
-/** From this part on, parts are larger: an upload has at most 10,000. */
+/** From this part on, parts are larger: an upload can have at most 10,000. */
 const firstLargePart = 1000;
 const largePartBytes = 32 * mebibyte;
 const maxParts = 10_000;
 const maxInFlight = 2;
 
-/** What appending needs. */
+/** The dependencies of `UploadParts`. */
 export interface PartsContext extends ClaimContext {
   readonly bucket: S3Bucket;
   readonly budget: UploadBudget;
-  /** When an object that is no longer named is deleted. */
+  /** When to delete an object that is no longer named. */
   readonly retireAt: () => number;
-  /** When an object that is never named is deleted. */
+  /** When to delete an object that is never named. */
   readonly reservedUntil: () => number;
 }
 
 /**
  * Sends the bytes of one append: as parts of a multipart upload, and the rest as an object of its own, the tail, which the next
- * append continues. An upload without parts is its tail, so small content is one object from the start.
+ * append continues. An upload without parts consists of its tail, so small content is one object from the start.
  */
 export class UploadParts {
   readonly #context: PartsContext;
@@ -59,17 +59,17 @@ export class UploadParts {
     this.#nextNumber = nextPartOf(claim.state);
   }
 
-  /** Whether bytes could not be sent: then what arrived since the begin is lost. */
+  /** Whether bytes could not be sent: then the bytes of this append are lost. */
   get hasFailed(): boolean {
     return this.#failure !== undefined;
   }
 
-  /** The lowest number that no part had. */
+  /** The lowest unused part number. */
   get nextPart(): number {
     return this.#nextNumber;
   }
 
-  /** Takes bytes. Resolves when it can take more. @throws RegistryError UNAVAILABLE; SIZE_INVALID with status 413 */
+  /** Accepts bytes. Resolves when it can accept more. @throws RegistryError UNAVAILABLE; SIZE_INVALID with status 413 */
   async take(chunks: readonly Buffer[]): Promise<void> {
     await this.#guard(async () => {
       this.#claim.lost.throwIfAborted();
@@ -81,7 +81,7 @@ export class UploadParts {
     });
   }
 
-  /** Sends the rest, records what the upload has, and ends the claim. */
+  /** Sends the rest, records the bytes of the upload, and ends the claim. */
   finish(): Promise<StagedBytes> {
     return this.#guard(async () => {
       this.#claim.lost.throwIfAborted();
@@ -95,7 +95,7 @@ export class UploadParts {
       const { digest } = point ?? {};
       if (bytes.length > 0) {
         const key = await this.#reserve();
-        // The digest of an upload without parts is that of its tail.
+        // The digest of an upload without parts is the digest of its tail.
         const known = this.#parts.length === 0 ? digest : undefined;
         this.#tail = { key, ...(await this.#context.bucket.put(key, bytes, known)) };
       }
@@ -118,7 +118,7 @@ export class UploadParts {
     }
   }
 
-  /** Bytes that the tail has come before new ones. */
+  /** Adds the bytes of the tail before new ones. */
   async #loadTail(): Promise<void> {
     if (this.#tail === undefined) return;
     this.#pending.addHashed(await readTail(this.#context.bucket, this.#tail));
@@ -130,7 +130,7 @@ export class UploadParts {
   }
 
   /**
-   * Returns the size of the part to send now. Keeps enough for a last part that the service accepts, unless memory is
+   * Returns the size of the part to send now. Keeps enough bytes for a last part that the service accepts, unless memory is
    * short.
    */
   #cutAt(): number | undefined {
@@ -170,7 +170,7 @@ export class UploadParts {
     this.#saves.offer(this.#parts, uploadId);
   }
 
-  /** Records the upload before its first part, so that a process that ends leaves nothing unknown. */
+  /** Records the upload before its first part, so that a process that ends does not leave an unknown upload. */
   async #startUpload(): Promise<string> {
     const { bucket, retireAt } = this.#context;
     const { id: _id, epoch: _epoch, ...bytes } = this.#claim.state;
@@ -215,7 +215,7 @@ export async function readTail(bucket: S3Bucket, { key, size }: StagedTail): Pro
   );
 }
 
-/** Joins all bytes of a multipart upload to an object, also when an earlier attempt did. */
+/** Joins the parts of a multipart upload into an object. Succeeds if an earlier attempt already did. */
 export async function joinParts(bucket: S3Bucket, uploadId: string, bytes: StagedBytes): Promise<ObjectHead> {
   const { key, parts, tail } = bytes;
   let failure: unknown;

@@ -7,10 +7,10 @@ import type { RegistryDraft } from './registry-draft.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Days of pulls that are kept. */
+/** The number of days of pulls that are kept. */
 const maxDays = 30;
 const dayMs = 24 * 3_600_000;
-/** Moves that the history of a tag keeps. */
+/** The number of moves that the history of a tag keeps. */
 export const maxMoves = 100;
 
 /** Creates a link, which leaves a candidate, or renews the time of an existing one. */
@@ -50,7 +50,7 @@ export function putLinkCandidate(image: ImageDraft, digest: Digest, since: numbe
   image.candidates.set(digest, Math.max(image.candidates.get(digest) ?? 0, wholeTime(since)));
 }
 
-/** Replaces a link and counts what that changes in the size of the image. Returns by how many bytes it grew. */
+/** Replaces a link and updates the size of the image. Returns the bytes by which it grew. */
 export function reweighLink(image: ImageDraft, digest: Digest, link: BlobLink): number {
   const weight = image.weigh(digest);
   image.links.set(digest, link);
@@ -67,7 +67,7 @@ export function touch(image: ImageDraft, { digests, when }: ChangeOf<'cache.touc
   }
 }
 
-/** Removes the access time of what the image no longer holds in any form. */
+/** Removes the access time of a digest that the image no longer holds in any form. */
 export function forgetTouch(image: ImageDraft, digest: Digest): void {
   if (!isHeld(image, digest)) image.touched.delete(digest);
 }

@@ -17,7 +17,7 @@ export interface ImageCounts {
   readonly pushedAt: number;
 }
 
-/** What a change adds to the counts. Times are those of the change. */
+/** The additions of a change to the counts. Times are those of the change. */
 export interface CountChange {
   readonly manifests?: number;
   readonly tags?: number;
@@ -39,7 +39,7 @@ const noCounts: ImageCounts = {
   pushedAt: 0,
 };
 
-/** An image whose row this transaction has locked, as the changes so far leave it. */
+/** An image whose row this transaction has locked, in its state after the changes so far. */
 export class ImageDraft {
   readonly at: ImageKey;
   /** Absent for an image that does not exist and that no change creates. */
@@ -79,17 +79,17 @@ export class ImageDraft {
     return this.#counts;
   }
 
-  /** Returns whether a change counted anything. */
+  /** Whether a change counted anything. */
   get isCounted(): boolean {
     return this.#counts !== this.#stored;
   }
 
-  /** By how many bytes the changes so far increased the size. */
+  /** The bytes by which the changes so far increased the size. */
   get growth(): number {
     return this.#growth;
   }
 
-  /** Adds to the counts. An image without content forgets its times. */
+  /** Adds to the counts. Forgets the times of an image without content. */
   count(by: CountChange): void {
     const before = this.#counts;
     this.#growth += by.bytes ?? 0;

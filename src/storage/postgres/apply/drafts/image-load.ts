@@ -11,9 +11,9 @@ import type { ImageDraft } from './image-draft.js';
 
 /** The rows of one image that some changes read. */
 interface Needs {
-  /** Manifests that the changes put, delete or move: with their records, also those in the trash. */
+  /** Manifests that the changes put, delete or move, with their records, including those in the trash. */
   readonly manifests: Set<Digest>;
-  /** Everything else that the changes name. */
+  /** Other digests that the changes name. */
   readonly digests: Set<Digest>;
   readonly tags: Set<Tag>;
   /** Manifests all of whose tags are read. */

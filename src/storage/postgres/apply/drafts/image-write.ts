@@ -137,7 +137,7 @@ export const updateImages =
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
     c(id, manifests, tags, links, trashed, bytes, updated_at, pushed_at) WHERE image.id = c.id`);
 
-/** Writes how the changes left the images. */
+/** Writes the state of the images after the changes. */
 export async function writeImages(session: Executor, all: readonly ImageDraft[]): Promise<void> {
   const images = all.filter(({ id }) => id !== undefined);
   for (const { rows, put, remove, encodeKey, columns } of tables) {
@@ -195,7 +195,7 @@ async function writeNamed(session: Executor, images: readonly ImageDraft[]): Pro
   await writeRows(session, putNamed, puts);
 }
 
-/** Returns what a manifest names, and whether only as one in the trash. */
+/** Returns the digests that a manifest names, and whether it is in the trash. */
 function namesOf(image: ImageDraft, manifest: Digest, state: 'stored' | 'get'): ReadonlyMap<Digest, boolean> {
   const record = image.manifests[state](manifest);
   const inTrash = record === undefined;

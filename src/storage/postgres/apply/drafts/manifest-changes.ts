@@ -39,7 +39,7 @@ export function deleteManifest(
     trashUntil === undefined
       ? undefined
       : describeTrash(image, registry, before, tags, { deletedAt: when, until: trashUntil });
-  // Before the count, which would forget an image that is empty in between.
+  // Done before the count, which would forget an image that is empty in between.
   if (item !== undefined) putTrash(image, item);
   image.count({ manifests: -1, tags: -tags.length, bytes, when });
   forgetTouch(image, digest);
@@ -65,7 +65,7 @@ export function restoreTrash(image: ImageDraft, registry: RegistryDraft, digest:
   registry.record('manifest.restored', { ...image.at, digest });
 }
 
-/** Deletes a manifest from the trash. Leaves candidates for what only it kept. */
+/** Deletes a manifest from the trash. Leaves candidates for content that only it kept. */
 export function deleteTrash(
   image: ImageDraft,
   registry: RegistryDraft,
@@ -112,7 +112,7 @@ function storeManifest(image: ImageDraft, registry: RegistryDraft, manifest: Man
   registry.noteStored(digest, manifest.size);
   const bytes = image.weigh(digest) - weight;
   image.count({ manifests: before === undefined ? 1 : 0, bytes, when: pushedAt, pushedAt });
-  // After the count, which would forget an image that is empty in between.
+  // Done after the count, which would forget an image that is empty in between.
   const trashed = takeTrash(image, registry, digest, pushedAt)?.manifest;
   // The same bytes name the same digests, unless two releases parse manifests differently.
   const kept = new Set(manifest.references);
@@ -141,8 +141,8 @@ function takeTrash(image: ImageDraft, registry: RegistryDraft, digest: Digest, w
 }
 
 /**
- * Leaves candidates for the links of digests that a manifest no longer names. Links that the trash keeps no longer count
- * in the size of the image. Returns by how many bytes that reduced it.
+ * Leaves candidates for the links of digests that a manifest no longer names. Links that only the trash keeps stop counting
+ * towards the size of the image. Returns the bytes by which that reduced it.
  */
 function releaseReferences(image: ImageDraft, digests: readonly Digest[], when: number): number {
   let freed = 0;

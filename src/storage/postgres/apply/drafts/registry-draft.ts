@@ -22,7 +22,7 @@ export interface DraftedMove {
 
 type Details = Omit<JournalEntry, 'seq' | 'at' | 'type' | 'by'>;
 
-/** What a write changes besides the rows of its images. */
+/** The changes of a write besides the rows of its images. */
 export class RegistryDraft {
   readonly by: Attribution | undefined;
   readonly blobs = new Rows<Digest, BlobState>('blob');

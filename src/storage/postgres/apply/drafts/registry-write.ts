@@ -12,7 +12,7 @@ const putBlobs = sql(`INSERT INTO blob (digest, size, condemned_at)
 const removeBlobs = sql('DELETE FROM blob WHERE digest = ANY($1::bytea[])');
 const addStored = sql('INSERT INTO stored_change (bytes) VALUES ($1)');
 const removeCandidates = sql('DELETE FROM bytes_candidate WHERE digest = ANY($1::bytea[])');
-// Sorted, as every write of candidates, and never to an earlier time: another write may have come in between.
+// Sorted, like every write of candidates, and never to an earlier time: another write may have come in between.
 const putCandidates = sql(`INSERT INTO bytes_candidate (digest, since)
   SELECT digest, since FROM unnest($1::bytea[], $2::bigint[]) w(digest, since) ORDER BY digest
   ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since)`);
@@ -22,10 +22,8 @@ const removeMoves =
   sql(`DELETE FROM tag_move USING unnest($1::bigint[], $2::text[], $3::bigint[]) old(image_id, tag, number)
   WHERE tag_move.image_id = old.image_id AND tag_move.tag = old.tag AND tag_move.number <= old.number`);
 // Taken as the last step before the commit: writes with entries commit one after the other, in the order of their
-// numbers.
-// A number from a sequence could become visible after a larger one, which a reader that follows the journal would miss;
-// an
-// order by transaction ids would contradict the order of the writes to one image.
+// numbers. A number from a sequence could become visible after a larger one, so a reader that follows the journal would
+// miss it. An order by transaction ids would contradict the order of the writes to one image.
 const putEntries = sql(`WITH position AS (
     UPDATE journal_position SET last = last + cardinality($1::bigint[]) RETURNING last - cardinality($1::bigint[]) AS base)
   INSERT INTO journal (seq, at, entry) SELECT p.base + e.number, e.at, e.entry
@@ -39,7 +37,7 @@ export async function writeRegistry(session: Executor, registry: RegistryDraft):
   await writeMoves(session, registry);
 }
 
-/** Writes the entries of the journal. Nothing follows but the commit. */
+/** Writes the entries of the journal. Only the commit may follow. */
 export async function writeEntries(session: Executor, { entries }: RegistryDraft): Promise<void> {
   if (entries.length === 0) return;
   await session.rows(putEntries, [entries.map(({ at }) => at), entries.map((entry) => JSON.stringify(entry))]);

@@ -1,7 +1,7 @@
 /** The rows that a write reads and changes, in memory. */
 
 /**
- * Rows of one table, as stored and as changed. Only rows that were loaded can be read: anything else would be a mistake of
+ * Rows of one table, as stored and as changed. Only loaded rows can be read: an attempt to read another one is a bug of
  * `image-load.ts`.
  */
 export class Rows<K extends string, V> {
