@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../src/index.js';
 import type { S3Connection } from '../../src/storage/s3/s3-options.js';
@@ -108,6 +110,47 @@ describe('three nodes with one database and one bucket', () => {
     for (const { client } of [first, second, third]) {
       expect((await client.get(`/v2/local/app/blobs/${digest(bytes)}`)).body.equals(bytes)).toBe(true);
     }
+  });
+
+  it('answer a closing PUT again whose answer was lost, after the first has ended and while it runs', async () => {
+    const nodes = [await startNode(), await startNode(), await startNode()];
+    const [first, second] = nodes as [Node, Node];
+    for (let round = 0; round < 5; round += 1) {
+      const bytes = someBytes(`closed twice ${round}`, 6 * MiB);
+      const started = await first.client.post('/v2/local/app/blobs/uploads/');
+      const location = started.header('location').replace(/^https?:\/\/[^/]+/, '');
+      expect((await first.client.send('PATCH', location, { body: bytes })).status).toBe(202);
+      const url = `${location}?digest=${digest(bytes)}`;
+      const together = await Promise.all(nodes.map(({ client }) => client.put(url)));
+      expect(together.map(({ status, body }) => [status, body.toString()])).toEqual(nodes.map(() => [201, '']));
+      const again = await second.client.put(url);
+      expect([again.status, again.header('location')]).toEqual([201, together[1]?.header('location')]);
+      expect((await second.client.put(url.replace('local/app', 'local/other'))).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
+    }
+    expect(await database.query('SELECT id FROM staged')).toEqual([]);
+    expect(await database.query('SELECT id FROM upload_session')).toEqual([]);
+  });
+
+  it('keep the bytes of a chunk that one of them receives when the other one refuses the same chunk after it', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const started = await first.client.post('/v2/local/app/blobs/uploads/');
+    const location = started.header('location').replace(/^https?:\/\/[^/]+/, '');
+    const chunk = someBytes('a chunk', MiB);
+    const headers = { 'Content-Type': 'application/octet-stream', 'Content-Range': `0-${chunk.length - 1}` };
+    const body = new PassThrough();
+    const slow = first.client.send('PATCH', location, {
+      headers: { ...headers, 'Content-Length': `${chunk.length}` },
+      body,
+    });
+    body.write(chunk.subarray(0, 1000));
+    await expect.poll(() => database.query('SELECT id FROM staged WHERE owner IS NOT NULL')).toHaveLength(1);
+    const same = second.client.send('PATCH', location, { headers, body: chunk });
+    // Usually it waits for the other one by now.
+    await sleep(600);
+    body.end(chunk.subarray(1000));
+    expect([(await slow).status, (await same).status]).toEqual([202, 416]);
+    expect((await second.client.get(location)).header('range')).toBe(`0-${chunk.length - 1}`);
+    expect((await second.client.put(`${location}?digest=${digest(chunk)}`)).status).toBe(201);
   });
 
   it('collect the garbage of each other and keep what is in use', async () => {

@@ -91,26 +91,23 @@ export class LocalWriter implements RepositoryWriter {
     const at = this.#at(image);
     await this.#sessions.use(at, id, async (staged) => {
       await this.#sessions.receive(id, staged, chunk, 'undo', await this.#quota.limitOf(at, digest));
-      try {
-        await this.#publish(caller, staged, [at], digest, id);
-        this.#parts.finishedUploads.note(id, at, digest);
-      } catch (error) {
-        // Appending more bytes cannot fix a wrong digest: the session ends (end-6).
-        if (error instanceof RegistryError && error.code === 'DIGEST_INVALID') await this.#sessions.end(id, staged);
-        throw error;
-      }
+      await this.#publish(caller, staged, [at], digest, id);
+      this.#parts.finishedUploads.note(id, at, digest);
     });
   }
 
   /**
-   * Returns whether the upload was finished recently as this blob, and the blob is still present. Renews its link, as
-   * HEAD does.
+   * Returns whether the upload was finished recently as this blob, and the blob is still present. Of an upload that another
+   * process may have finished, only the blob is known. Renews its link, as HEAD does.
    */
   async #isFinished(caller: Caller, image: string, id: SessionId, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
-    if (!this.#parts.finishedUploads.has(id, at, digest)) return false;
-    const link = await this.#parts.metadata.link(at, digest);
-    if (link === undefined || (await this.#parts.blobs.stat(digest))?.size !== link.size) return false;
+    const { metadata, runtime, finishedUploads } = this.#parts;
+    const isKnown = finishedUploads.has(id, at, digest);
+    if (!isKnown && metadata.shared === undefined) return false;
+    const link = await metadata.link(at, digest);
+    if (link === undefined || (!isKnown && runtime.now() - link.linkedAt > repeatableMs)) return false;
+    if ((await this.#parts.blobs.stat(digest))?.size !== link.size) return false;
     return renewLease(this.#parts, caller, at, digest);
   }
 

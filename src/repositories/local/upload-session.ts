@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppendOptions, BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata/metadata.js';
+import type { MetadataStore, MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata/metadata.js';
 import type { ImageKey } from '../../ports/metadata/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { UploadChunk } from '../../ports/repository.js';
@@ -13,10 +14,13 @@ import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 
 /** How long a request may stall while another request of the same session waits. */
 const stalledMs = 10_000;
+/** How often, and after which pause, to look whether another process finishes the upload whose bytes it has just published. */
+const finishLooks = 20;
+const finishPauseMs = 50;
 
 export interface SessionParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataWriter & UploadRecords;
+  readonly metadata: MetadataWriter & UploadRecords & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
   /** The maximum size of a pushed blob. */
@@ -56,8 +60,8 @@ export class UploadSessions {
 
   /**
    * Runs a task on a session while no other request uses it. Aborts a request that stalls: its client probably lost the
-   * connection and is retrying now. When a task fails because the disk or a quota is full, ends the session to free its
-   * bytes; the client has to start again anyway.
+   * connection and is retrying now. When a task fails because the disk or a quota is full, or because the digest is wrong, ends the
+   * session to free its bytes; the client has to start again anyway.
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN, including for a session of another image.
    */
   async use<T>(
@@ -71,10 +75,17 @@ export class UploadSessions {
         clearInterval(watch);
         const session = await this.#find(at, id);
         const staged = await this.#parts.blobs.stage(id, { algorithm: session.algorithm });
+        const { size } = staged;
         try {
           return await task(staged, session);
         } catch (error) {
-          if (isInsufficientStorage(error) || isQuotaError(error)) await this.#giveUp(id, staged);
+          const isChanged = isDigestError(error) || (isRangeError(error) && size > 0);
+          if (isChanged && (await this.#isEndedElsewhere(id))) {
+            await this.#giveUp(id, staged);
+            throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+          }
+          if (isInsufficientStorage(error) || isQuotaError(error) || isDigestError(error))
+            await this.#giveUp(id, staged);
           throw error;
         }
       });
@@ -127,11 +138,30 @@ export class UploadSessions {
     await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
   }
 
+  /**
+   * Returns whether another process ended the session, while a task waited for its bytes. They are gone before the session is,
+   * so that without bytes this waits for its end.
+   */
+  async #isEndedElsewhere(id: SessionId): Promise<boolean> {
+    const { metadata, blobs } = this.#parts;
+    if (metadata.shared === undefined) return false;
+    try {
+      for (let look = 0; look < finishLooks; look += 1) {
+        if ((await metadata.session(id)) === undefined) return true;
+        if ((await blobs.stagedSize(id)) > 0) return false;
+        await sleep(finishPauseMs);
+      }
+    } catch {
+      // The error of the task says more.
+    }
+    return false;
+  }
+
   async #giveUp(id: SessionId, staged: StagedBlob): Promise<void> {
     try {
       await this.end(id, staged);
     } catch (error) {
-      this.#parts.runtime.log.warn({ err: error, session: id }, 'failed to end an upload that the full disk refused');
+      this.#parts.runtime.log.warn({ err: error, session: id }, 'failed to end an upload that cannot be finished');
     }
   }
 
@@ -171,7 +201,8 @@ export async function receiveChunk(
       throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
     }
   } catch (error) {
-    if (length !== undefined || onBreak === 'undo') await staged.truncate(before);
+    // The store refuses an append only after another process changed the upload: what it has now is not ours to undo.
+    if (!isRangeError(error) && (length !== undefined || onBreak === 'undo')) await staged.truncate(before);
     throw error;
   }
 }
@@ -196,6 +227,15 @@ export async function appendBounded(
 /** Returns the limit of a single blob, whose error has status 413. */
 export function blobLimit(maxBytes: number): SizeLimit {
   return { maxBytes, refuse: () => blobTooLarge(maxBytes) };
+}
+
+/** Returns whether the bytes have another digest. Appending more of them cannot fix that: the session ends (end-6). */
+function isDigestError(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === 'DIGEST_INVALID';
+}
+
+function isRangeError(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === 'RANGE_INVALID';
 }
 
 function blobTooLarge(maxBytes: number): RegistryError {
