@@ -57,7 +57,7 @@ export function bytesNeeded({ measures, lineUps, options }) {
     const { servers, upstream } = lineUps[mode];
     const sources = Math.max(...own.map(({ sources }) => sources));
     const libraries = own.some(({ needs }) => needs.includes('blob')) ? servers.length + (upstream ? 1 : 0) : 0;
-    const copies = mode === 'cache' ? copiesOfMiss : 1;
+    const copies = isCache(mode) ? copiesOfMiss : 1;
     const written = Math.max(...own.map(({ writes, sources }) => (writes ? sources * copies : 0)));
     return (sources + libraries + written) * sizeOf(mode, options);
   });
@@ -89,8 +89,8 @@ async function takeMode(bench, mode) {
   /** @type {Stage} */
   const stage = { bench, measures, servers, folder, sources, ...(upstream === undefined ? {} : { upstream }) };
   try {
-    if (mode === 'registry' || mode === 'sidecar') await fillRegistries(stage);
-    if (mode === 'cache') {
+    if (mode === 'registry' || mode === 'sidecar' || mode === 'nodes') await fillRegistries(stage);
+    if (isCache(mode)) {
       await fillUpstream(stage, upstreamPeer?.prefix ?? '');
       await fillCaches(stage);
     }
@@ -187,5 +187,10 @@ function modesOf(measures) {
  * @param {import('./options.mjs').Options} options
  */
 function sizeOf(mode, { blobBytes, cacheBytes }) {
-  return mode === 'cache' ? cacheBytes : blobBytes;
+  return isCache(mode) ? cacheBytes : blobBytes;
+}
+
+/** @param {import('./line-ups.mjs').Mode} mode */
+function isCache(mode) {
+  return mode === 'cache' || mode === 'nodes-cache';
 }

@@ -27,7 +27,7 @@ export const cacheMeasures = [
  * @param {number} connections
  * @returns {Measure}
  */
-function miss(name, title, connections) {
+export function miss(name, title, connections) {
   return {
     name,
     title,

@@ -39,7 +39,7 @@ export const gates = [
   ...['miss-c1', 'miss-c8'].flatMap((measure) => [
     ...compared(measure, { debian: 0.45, distribution3: 1 }),
     cpuAtMost(measure, 'debian', 0.7),
-    upstreamAtMost(measure, maxUpstreamTimes),
+    upstreamAtMost(measure, 'ours', maxUpstreamTimes),
   ]),
   ...compared('hit-c1', { debian: 1.25 }),
   ...compared('hit-c8', { debian: 1.25 }),
@@ -56,6 +56,10 @@ export const gates = [
     cpuAtMost(measure, 'proxied', 0.4),
   ]),
   ...compared('nginx-small-blob', { proxied: 0.9 }),
+  ...compared('nodes-manifest-tag', { 'distribution-s3': 1.5 }),
+  ...compared('nodes-push-c1', { 'distribution-s3': 1.2 }),
+  upstreamAtMost('nodes-miss-c8', 'ours', maxUpstreamTimes),
+  upstreamAtMost('nodes-miss-c8', 'spread', 3 * maxUpstreamTimes),
 ];
 
 /**
@@ -109,14 +113,15 @@ function memoryAtMost(measure, limit) {
 /**
  * Applies to each round.
  * @param {string} measure
+ * @param {string} server
  * @param {number} limit
  * @returns {Gate}
  */
-function upstreamAtMost(measure, limit) {
+function upstreamAtMost(measure, server, limit) {
   return {
     measure,
-    bound: `upstream bytes at most ${limit}x`,
-    find: (result) => Math.max(...valuesOf(result, 'ours', 'upstreamTimes')),
+    bound: `upstream bytes${server === 'ours' ? '' : ` of ${server}`} at most ${limit}x`,
+    find: (result) => Math.max(...valuesOf(result, server, 'upstreamTimes')),
     passes: (found) => found <= limit,
     unit: 'x',
   };

@@ -1,13 +1,14 @@
 /** Defines which servers are compared, and in front of which upstream. */
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { bareProxy, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
-import { findDebian, findPeers } from './tools.mjs';
+import { bareProxy, onS3, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
+import { findDebian, findPeers, newerProgram } from './tools.mjs';
 
 /**
  * `registry`: content of the servers; `cache`: content of an upstream; `passthrough`: requests that are passed on to an
- * upstream; `archives`: imports; `sidecar`: ours behind nginx, which sends blobs itself or proxies their bytes.
- * @typedef {'registry' | 'cache' | 'passthrough' | 'archives' | 'sidecar'} Mode
+ * upstream; `archives`: imports; `sidecar`: ours behind nginx, which sends blobs itself or proxies their bytes; `nodes`: content of
+ * nodes on PostgreSQL and S3; `nodes-cache`: content of an upstream of such nodes.
+ * @typedef {'registry' | 'cache' | 'passthrough' | 'archives' | 'sidecar' | 'nodes' | 'nodes-cache'} Mode
  */
 
 /**
@@ -43,7 +44,49 @@ export async function makeLineUps(root, tools, program, { before, without }) {
     },
     archives: { servers: [ours(program, version), postPut(program, version)] },
     passthrough: { servers: [oursBefore(program, version, false), proxy], upstream: staticUpstream() },
+    ...nodesOf(program, version, {
+      versitygw: join(root, '.e2e-tools/usr/bin/versitygw'),
+      newer: peers.some(({ id }) => id === 'distribution3') ? newerProgram(tools) : undefined,
+      upstream: registry,
+    }),
     sidecar: { servers: [oursBehindNginx(program, version, true), oursBehindNginx(program, version, false)] },
+  };
+}
+
+/**
+ * @param {string} program
+ * @param {string} version
+ * @param {{ versitygw: string, newer: string | undefined, upstream: import('./peers.mjs').Peer }} others `newer`: distribution.
+ * @returns {Pick<LineUps, 'nodes' | 'nodes-cache'>}
+ */
+function nodesOf(program, version, { versitygw, newer, upstream }) {
+  const titled = (/** @type {string} */ id, /** @type {string} */ title, prefix = 'local/') => ({ id, title, prefix });
+  const own = { program, versitygw };
+  const three = 'three nodes behind nginx';
+  return {
+    nodes: {
+      servers: [
+        onS3(titled('ours', `artifactapi ${version} on PostgreSQL and S3`), { ...own, nodes: 1 }),
+        onS3(titled('three-nodes', three), { ...own, nodes: 3 }),
+        { ...ours(program, version), ...titled('one-folder', 'with a data folder') },
+        ...(newer === undefined
+          ? []
+          : [
+              onS3(titled('distribution-s3', 'distribution on S3 and Redis', ''), {
+                program: newer,
+                versitygw,
+                nodes: 0,
+              }),
+            ]),
+      ],
+    },
+    'nodes-cache': {
+      servers: [
+        onS3(titled('ours', `${three}, by digest`, 'hub/'), { ...own, nodes: 3 }),
+        onS3(titled('spread', `${three}, in turn`, 'hub/'), { ...own, nodes: 3, hashes: false }),
+      ],
+      upstream,
+    },
   };
 }
 

@@ -8,8 +8,8 @@ import { endWithUs } from './cleanup.mjs';
  * @property {number} done
  * @property {number} errors
  * @property {number} bytes
- * @property {number} cpuSeconds CPU time of the server.
- * @property {number} peakMb Peak resident size of the server during the load.
+ * @property {number} cpuSeconds CPU time of the server and its children.
+ * @property {number} peakMb Peak resident size of the server during the load; with children, the size of all after it.
  * @property {number} p50Ms
  * @property {number} p99Ms
  * @property {number} firstByteMs From a request to the first byte of its body, on average.
@@ -35,7 +35,22 @@ const limitMs = 300_000;
  * @returns {Promise<Load>}
  * @throws {Error} with the output of the client if something failed.
  */
-export function runLoad(program, command, server, options, rest) {
+export async function runLoad(program, command, server, options, rest) {
+  if (!server.hasChildren) return runClient(program, command, server, options, rest);
+  const before = await server.cpuSeconds();
+  const load = await runClient(program, command, server, options, rest);
+  return { ...load, cpuSeconds: (await server.cpuSeconds()) - before, peakMb: await server.residentMb() };
+}
+
+/**
+ * @param {string} program
+ * @param {'get' | 'head' | 'push' | 'images'} command
+ * @param {import('./server-process.mjs').ServerProcess} server
+ * @param {LoadOptions} options
+ * @param {string[]} rest
+ * @returns {Promise<Load>} With the CPU time and memory of the process alone.
+ */
+function runClient(program, command, server, options, rest) {
   const args = [command, '-p', String(server.port), '-s', String(server.pid)];
   if (options.connections !== undefined) args.push('-c', String(options.connections));
   if (options.requests !== undefined) args.push('-n', String(options.requests));

@@ -1,12 +1,11 @@
-/** Measures of registries. The others are in cache-measures.mjs, archive-measures.mjs and sidecar-measures.mjs. */
+/** Measures of registries. The others are in cache-measures.mjs and archive-measures.mjs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { recyclePages, warmMemory } from './workspace.mjs';
 import { archiveMeasures } from './archive-measures.mjs';
-import { cacheMeasures } from './cache-measures.mjs';
+import { cacheMeasures, miss } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
-import { sidecarMeasures } from './sidecar-measures.mjs';
 
 /**
  * A server that was started for one sample.
@@ -57,7 +56,18 @@ export const measures = [
   start(),
   ...cacheMeasures,
   ...archiveMeasures,
-  ...sidecarMeasures,
+  ...measuresOf('sidecar', [
+    pull('nginx-pull-c1', 'behind nginx, pull, 1 client', 1, 3),
+    pull('nginx-pull-c8', 'behind nginx, pull, 8 clients', 8, 1),
+    requests('nginx-small-blob', 'behind nginx, blob of 10 KiB, 64 clients', 'get', places.smallBlob),
+  ]),
+  ...measuresOf('nodes', [
+    pull('nodes-pull-c8', 'on PostgreSQL and S3, pull, 8 clients', 8, 1),
+    requests('nodes-manifest-tag', 'on PostgreSQL and S3, manifest by tag, 64 clients', 'get', places.manifestByTag),
+    push('nodes-push-c1', 'on PostgreSQL and S3, push, 1 client', 1, 'mono'),
+    images('nodes-images-w8', 'on PostgreSQL and S3, small images, 8 workers', 8),
+  ]),
+  ...measuresOf('nodes-cache', [miss('nodes-miss-c8', 'cache miss on three nodes, blob, 8 concurrent clients', 8)]),
 ];
 
 /**
@@ -67,6 +77,14 @@ export const measures = [
 export function chooseMeasures(words) {
   if (words.length === 0) return measures;
   return measures.filter(({ name }) => words.some((word) => name.includes(word)));
+}
+
+/**
+ * @param {import('./line-ups.mjs').Mode} mode
+ * @param {Measure[]} list Measures of another mode.
+ */
+function measuresOf(mode, list) {
+  return list.map((measure) => ({ ...measure, mode }));
 }
 
 /**

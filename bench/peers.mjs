@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from './server-process.mjs';
+import { freePort } from './free-port.mjs';
 
 /**
  * A server to measure.
@@ -53,12 +53,10 @@ export function oursBefore(program, version, cache) {
     ...ours(program, version),
     prefix: 'hub/',
     command: async (folder, upstreamPort) => {
-      // Tags must stay fresh for all rounds, and the default TTL is 5 minutes.
-      const remote = { name: 'hub', type: 'remote', url: upstreamUrl(upstreamPort), cache, tagTtlSeconds: 86_400 };
       const config = join(folder, 'config.yml');
       await mkdir(folder, { recursive: true });
       // JSON is YAML too.
-      await writeFile(config, JSON.stringify({ repositories: [remote] }));
+      await writeFile(config, JSON.stringify({ repositories: [{ ...remote(upstreamPort), cache }] }));
       const args = [program, 'serve', ...settings, '--data', join(folder, 'data'), '--config', config];
       return { program: process.execPath, args };
     },
@@ -87,6 +85,26 @@ export function oursBehindNginx(program, version, offloads) {
         String(port),
       ];
       const args = [...sidecar, ...(offloads ? ['x-accel'] : [])];
+      return { program: process.execPath, args, hasChildren: true, port };
+    },
+  };
+}
+
+/**
+ * What runs on an S3 server: nodes with PostgreSQL, behind nginx if there are several, or distribution with Redis.
+ * @param {Omit<Peer, 'command'>} peer
+ * @param {{ program: string, versitygw: string, nodes: number, hashes?: boolean }} options
+ * @returns {Peer}
+ */
+export function onS3(peer, options) {
+  return {
+    ...peer,
+    command: async (folder, upstreamPort) => {
+      const port = await freePort();
+      const repositories = upstreamPort === undefined ? [{ name: 'local', type: 'local' }] : [remote(upstreamPort)];
+      await mkdir(folder, { recursive: true });
+      const all = { hashes: true, ...options, folder, port, repositories };
+      const args = [join(import.meta.dirname, 'nodes.mjs'), JSON.stringify(all)];
       return { program: process.execPath, args, hasChildren: true, port };
     },
   };
@@ -146,6 +164,12 @@ export function staticUpstream() {
       args: [join(import.meta.dirname, 'static-upstream.mjs')],
     }),
   };
+}
+
+/** @param {number | undefined} upstreamPort */
+function remote(upstreamPort) {
+  // Tags must stay fresh for all rounds, and the default TTL is 5 minutes.
+  return { name: 'hub', type: 'remote', url: upstreamUrl(upstreamPort), tagTtlSeconds: 86_400 };
 }
 
 /** @param {number | undefined} port */

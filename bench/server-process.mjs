@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { send } from './client.mjs';
 import { endWithUs } from './cleanup.mjs';
@@ -15,7 +14,7 @@ import { endWithUs } from './cleanup.mjs';
  * @property {number} [port] The port that it will listen on; absent if it prints its URL.
  */
 
-const startLimitMs = 20_000;
+const startLimitMs = 60_000;
 const stopLimitMs = 20_000;
 const quietMs = 300;
 const quietLimitMs = 60_000;
@@ -28,6 +27,8 @@ export class ServerProcess {
   #child;
   #output = '';
   port = 0;
+  /** Whether it has children, whose CPU time and memory count too. */
+  hasChildren;
   /** From the start of the process to the first 200 on /v2/. */
   startMs = 0;
 
@@ -36,6 +37,7 @@ export class ServerProcess {
     // An outgoing proxy of this machine cannot reach our loopback address.
     const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1', ...environment };
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.hasChildren = hasChildren;
     this.#child = endWithUs(child, hasChildren ? 'SIGTERM' : 'SIGKILL');
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk) => (this.#output = (this.#output + String(chunk)).slice(-20_000)));
@@ -160,16 +162,4 @@ async function sumOf(pid, find) {
   const pids = children.split(' ').filter(Boolean).map(Number);
   const found = await Promise.all([find(pid), ...pids.map((child) => sumOf(child, find))]);
   return found.reduce((sum, value) => sum + value, 0);
-}
-
-/** Returns a free port. */
-export async function freePort() {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('the system did not assign a port');
-  return address.port;
 }

@@ -50,9 +50,17 @@ export async function findDebian() {
   }
 }
 
+/**
+ * Returns the path of the newer distribution.
+ * @param {string} folder
+ */
+export function newerProgram(folder) {
+  return join(folder, `distribution-${newerVersion}`);
+}
+
 /** @param {string} folder */
 async function buildNewer(folder) {
-  const program = join(folder, `distribution-${newerVersion}`);
+  const program = newerProgram(folder);
   try {
     await access(program);
   } catch {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { mkdtemp, open, rm, statfs, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, open, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -26,6 +26,8 @@ export async function makeWorkspace(parent, bytes) {
   }
   if (type === tmpfsType) process.stderr.write(`bench: "${base}" is in memory, where fsync is free: use --folder\n`);
   const folder = await mkdtemp(join(base, 'artifactapi-bench-'));
+  // PostgreSQL has data in it and runs as another user.
+  await chmod(folder, 0o711);
   removeWithUs(folder);
   return folder;
 }

@@ -1,7 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createBucket } from '../../test/s3/support/bucket.js';
-import { credentials, startVersitygw } from '../../test/s3/support/versitygw.js';
+import { credentials } from '../../test/s3/support/s3-server.js';
+import { startS3Server } from '../../test/s3/support/start-s3-server.js';
 import { freePort } from '../../test/support/servers/free-port.js';
 import { startPostgres, type PostgresServer } from '../../test/support/servers/postgres-server.js';
 import { findTool, projectRoot } from './commands.js';
@@ -48,12 +49,12 @@ const repositories = [
 ];
 const nodeNames = ['node1', 'node2', 'node3'];
 
-/** Starts PostgreSQL, versitygw, three nodes and nginx with the configuration of the example. The workspace stops them. */
+/** Starts PostgreSQL, an S3 server, three nodes and nginx with the configuration of the example. The workspace stops them. */
 export async function startScaledOut(bed: Workspace, options: ScaledOutOptions = {}): Promise<ScaledOut> {
   const { settings = {}, s3 } = options;
   const database = await startPostgres({ fsync: 'on', autovacuum: 'on' });
   bed.onClose(() => database.stop());
-  const store = await startVersitygw();
+  const store = await startS3Server();
   bed.onClose(() => store.stop());
   const { endpoint, bucket } = await createBucket(store.endpoint);
   const more = await s3?.(endpoint);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../src/index.js';
 import type { S3Connection } from '../../src/storage/s3/s3-options.js';
 import { createBucket, listBucket } from '../s3/support/bucket.js';
-import { credentials } from '../s3/support/versitygw.js';
+import { credentials } from '../s3/support/s3-server.js';
 import { Client } from '../support/clients/client.js';
 import { MiB } from '../support/content/bytes.js';
 import { digest, someBytes } from '../support/content/content.js';

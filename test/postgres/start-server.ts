@@ -1,5 +1,5 @@
 import type { TestProject } from 'vitest/node';
-import { startVersitygw } from '../s3/support/versitygw.js';
+import { startS3Server } from '../s3/support/start-s3-server.js';
 import { startPostgres } from '../support/servers/postgres-server.js';
 
 declare module 'vitest' {
@@ -11,7 +11,7 @@ declare module 'vitest' {
 
 /** Starts the servers that all test files of the project share, each with databases and buckets of its own. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const store = await startVersitygw();
+  const store = await startS3Server();
   const server = await startPostgres({ max_connections: '200' });
   project.provide('s3Endpoint', store.endpoint.href);
   project.provide('postgresUrl', server.url('postgres'));

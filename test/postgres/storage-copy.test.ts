@@ -8,7 +8,7 @@ import { openFolderStores } from '../../src/storage/folder-stores.js';
 import { Closers } from '../../src/util/closers.js';
 import { createBucket } from '../s3/support/bucket.js';
 import { startFaultProxy } from '../s3/support/fault-proxy.js';
-import { credentials } from '../s3/support/versitygw.js';
+import { credentials } from '../s3/support/s3-server.js';
 import { Client } from '../support/clients/client.js';
 import { recordingLogger, startRegistry } from '../support/servers/registry.js';
 import { blobFile, pullsCompletely, pushSmallImage, quiet } from '../support/storage/backup-scene.js';

@@ -3,9 +3,10 @@ import { makeScratchFolder, removeScratchFolder } from '../support/storage/scrat
 import { S3Client } from '../../src/storage/s3/client/s3-client.js';
 import { defaultTimeouts } from '../../src/storage/s3/s3-options.js';
 import { createBucket, openScene } from './support/bucket.js';
+import { serverName } from './support/start-s3-server.js';
 
 blobStoreContract(
-  'S3BlobStore with versitygw',
+  `S3BlobStore with ${serverName}`,
   async () => {
     const folder = await makeScratchFolder();
     const connection = await createBucket();

@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     root: source('../..'),
     include: ['test/s3/**/*.test.ts'],
-    globalSetup: ['test/s3/support/setup.ts', 'test/postgres/start-server.ts'],
+    globalSetup: ['test/postgres/start-server.ts'],
     setupFiles: ['test/support/equal-bytes.ts'],
     fileParallelism: false,
     testTimeout: 300_000,

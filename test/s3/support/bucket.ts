@@ -7,7 +7,7 @@ import { S3BlobStore, type S3BlobStoreOptions } from '../../../src/storage/s3/s3
 import { defaultTimeouts, type S3Connection } from '../../../src/storage/s3/s3-options.js';
 import type { ObjectLedger } from '../../../src/ports/metadata/object-ledger.js';
 import type { ManyOptions } from '../../contracts/blob-store-many.js';
-import { credentials } from './versitygw.js';
+import { credentials } from './s3-server.js';
 
 /** Creates a bucket. Returns how to reach it. @param endpoint the server. @default that of the tests */
 export async function createBucket(endpoint = new URL(inject('s3Endpoint'))): Promise<S3Connection> {

@@ -7,17 +7,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../support/servers/free-port.js';
+import { credentials, type S3Server } from './s3-server.js';
 
 const program = fileURLToPath(new URL('../../../.e2e-tools/usr/bin/versitygw', import.meta.url));
-
-/** The credentials of the server. */
-export const credentials = { accessKeyId: 'AKTEST', secretAccessKey: 'SKTEST' };
-
-/** A running S3 server. */
-export interface S3Server {
-  readonly endpoint: URL;
-  stop(): Promise<void>;
-}
 
 /** Starts versitygw on an empty folder. */
 export async function startVersitygw(): Promise<S3Server> {
