@@ -31,7 +31,7 @@ const { program, versitygw, folder, port, nodes, hashes, repositories } = JSON.p
 const stops = [];
 process.on('SIGTERM', async () => {
   // Nodes stop before what they use.
-  for (const stop of stops.reverse()) await stop();
+  for (const stop of stops.toReversed()) await stop();
 });
 
 const s3Port = await startS3();
