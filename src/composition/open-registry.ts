@@ -166,6 +166,7 @@ async function openOn(
   const { shared: sharing } = stores.metadata;
   const followed = { kind: 'repository', reload: () => directory.refresh(), log: runtime.log };
   closers.add('changes of repositories', follow(sharing, followed));
+  closers.add('purges of caches', caches.followPurges());
   // Closed before the repositories: a transfer would mistake the end of its connection for a failure of the upstream.
   closers.add('cache transfers', () => caches.stopTransfers());
   const passthrough = createPassthrough();

@@ -1,12 +1,20 @@
 import type { DocumentKind } from '../ports/metadata/documents.js';
 
 type StateKind =
-  'session' | 'last-login' | 'job-cancel' | 'sync-status' | 'webhook-cursor' | 'webhook-delivery' | 'storage-copy';
+  | 'session'
+  | 'last-login'
+  | 'job-cancel'
+  | 'cache-purge'
+  | 'sync-status'
+  | 'webhook-cursor'
+  | 'webhook-delivery'
+  | 'storage-copy';
 
 const states: ReadonlySet<DocumentKind> = new Set<StateKind>([
   'session',
   'last-login',
   'job-cancel',
+  'cache-purge',
   'sync-status',
   'webhook-cursor',
   'webhook-delivery',

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Answer, Method, Send } from '../support/clients/client.js';
 import { basic, htpasswdOf, json, manage, type Ask } from '../support/access/access.js';
+import { startFaultUpstream } from '../support/upstreams/fault-upstream.js';
 import { pushSmallImage } from '../support/storage/backup-scene.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 import { createNodes, type Node, type Nodes } from './nodes.js';
@@ -84,6 +85,22 @@ describe('repositories that one node changes', () => {
       expect(statuses.toSorted((one, other) => one - other)).toEqual([200, 400]);
     }
   });
+});
+
+it('a purge of a cache on one node makes the other forget what its upstream did not have', async () => {
+  const upstream = await startFaultUpstream();
+  const hub = { name: 'hub', type: 'remote', url: upstream.url, negativeTtlSeconds: 3600 } as const;
+  try {
+    const [a, b] = [await nodes.start({ repositories: [hub] }), await nodes.start({ repositories: [hub] })];
+    const pull = async () => (await b.client.get('/v2/hub/team/app/manifests/v1')).status;
+    expect(await pull()).toBe(404);
+    upstream.images.addImage('team/app', 'v1');
+    expect(await pull()).toBe(404);
+    expect((await a.client.delete('/api/v1/repositories/hub/cache?image=team/app')).status).toBe(200);
+    await expect.poll(pull).toBe(200);
+  } finally {
+    await upstream.close();
+  }
 });
 
 describe('rules, tokens and users that one node changes', () => {

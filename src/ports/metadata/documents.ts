@@ -22,6 +22,8 @@ export type DocumentKind =
   | 'webhook-cursor'
   | 'webhook-delivery'
   | 'damage'
+  /** That a cache was purged, for other processes of the same index. */
+  | 'cache-purge'
   /** The copy of another registry into this storage. */
   | 'storage-copy';
 

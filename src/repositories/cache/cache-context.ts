@@ -15,6 +15,7 @@ import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { PullCounts } from '../content/pull-counts.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { ListCache } from '../remote/list-cache.js';
+import type { PurgeNotices } from './eviction/purge-notices.js';
 import type { AccessTimes } from './eviction/access-times.js';
 import type { CacheEviction } from './eviction/cache-eviction.js';
 import type { CacheFills } from './fills/cache-fills.js';
@@ -49,6 +50,7 @@ export interface CacheParts {
   readonly accessTimes: AccessTimes;
   readonly pullCounts: Pick<PullCounts, 'count'>;
   readonly lists: ListCache;
+  readonly notices: Pick<PurgeNotices, 'announce'>;
   readonly statistics: CacheStatistics;
 }
 

@@ -189,10 +189,16 @@ export class CacheRepository implements Repository {
   }
 
   async purge(image?: string, tag?: Tag): Promise<PurgeReport> {
+    this.forget(image);
+    await this.#context.parts.notices.announce(this.config.name);
+    return this.#context.eviction.purge(image, tag);
+  }
+
+  /** Forgets what only memory has of an image, or of all: absences, lists, and manifests that could not be stored. */
+  forget(image?: string): void {
     this.#context.negatives.forget(image);
     this.#lists.forget(image);
     this.#store.forget(image);
-    return this.#context.eviction.purge(image, tag);
   }
 
   async previewPurge(image?: string, tag?: Tag): Promise<StoredContent> {

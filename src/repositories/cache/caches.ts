@@ -12,11 +12,16 @@ import { CacheContext, createStatistics, type CacheParts } from './cache-context
 import { CacheRepository } from './cache-repository.js';
 import { AccessTimes } from './eviction/access-times.js';
 import { CacheEviction, type EvictionParts } from './eviction/cache-eviction.js';
+import { PurgeNotices, type NoticeParts } from './eviction/purge-notices.js';
 import { ShortNames } from './eviction/short-names.js';
 import { CacheFills } from './fills/cache-fills.js';
 
 export interface CachesParts
-  extends Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics'>, Pick<EvictionParts, 'collect' | 'isHeld'> {
+  extends
+    Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics' | 'notices'>,
+    Pick<EvictionParts, 'collect' | 'isHeld'>,
+    NoticeParts {
+  readonly metadata: CacheParts['metadata'] & NoticeParts['metadata'];
   /** All repositories; their caches make room when the disk is full. */
   readonly repositories: () => readonly Repository[];
 }
@@ -26,6 +31,7 @@ export class Caches {
   readonly #parts: CachesParts;
   readonly #fills: CacheFills;
   readonly #accessTimes: AccessTimes;
+  readonly #notices: PurgeNotices;
   readonly #moves = new Set<Promise<void>>();
   #isClosed = false;
 
@@ -33,11 +39,12 @@ export class Caches {
     this.#parts = parts;
     this.#fills = new CacheFills(parts);
     this.#accessTimes = new AccessTimes(parts);
+    this.#notices = new PurgeNotices(parts);
   }
 
   /** @param before the repository with the previous settings, whose statistics are continued. */
   create(config: RemoteRepositoryConfig, upstream: Upstream, before?: Repository): Repository {
-    const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
+    const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes, notices: this.#notices };
     const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
     if (hasOfficialImages(config) && !hadOfficialImages(before)) this.#moveShortNames(config.name);
     const eviction = new CacheEviction(parts, { ...config, pins });
@@ -45,6 +52,14 @@ export class Caches {
     if (previous?.upstream !== upstream) this.#fills.forgetFailures(config.name);
     const statistics = previous?.parts.statistics ?? createStatistics(parts.runtime.now());
     return new CacheRepository(new CacheContext(config, upstream, eviction, { ...parts, statistics }));
+  }
+
+  /** Follows the purges by other processes. Returns a function that ends it. */
+  followPurges(): () => Promise<void> {
+    return this.#notices.follow((name) => {
+      const repository = this.#parts.repositories().find(({ config }) => config.name === name);
+      if (repository instanceof CacheRepository) repository.forget();
+    });
   }
 
   /**
