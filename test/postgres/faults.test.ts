@@ -58,6 +58,27 @@ describe('a PostgresMetadataStore whose connections break', () => {
     await store.check();
   });
 
+  it.each([
+    ['refuses connections', (): void => proxy.refuse(true)],
+    ['does not answer', (): void => proxy.freeze()],
+  ])('closes while the database %s', async (_case, fail) => {
+    fail();
+    const reading = expect(store.link(at, digest('l'))).rejects.toMatchObject(unavailable);
+    await store.close();
+    await reading;
+    await expect(store.link(at, digest('l'))).rejects.toThrow('the index is closed');
+  });
+
+  it('listens again after the server ended the connection', async () => {
+    const listeners = `SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND query = 'LISTEN artifactapi'`;
+    await expect.poll(() => database.query(listeners)).toHaveLength(1);
+    const before = await database.query(listeners);
+    await database.query(`SELECT pg_terminate_backend(pid) FROM (${listeners}) listening`);
+    await expect.poll(async () => (await database.query(listeners)).length).toBe(1);
+    expect(await database.query(listeners)).not.toEqual(before);
+  });
+
   it('learns by a poll what others wrote while it could not listen', async () => {
     const other = await database.open();
     expect(await store.documents('rule')).toEqual([]);

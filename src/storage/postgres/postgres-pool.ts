@@ -2,6 +2,7 @@
  * The index in PostgreSQL, for any number of processes. `postgres-metadata-store.ts` implements the port, `apply/` writes,
  * `reads/` reads, `migrations/` makes the tables. Only this file knows the package `pg`.
  */
+import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase, CustomTypesConfig, Pool, PoolClient, default as Package } from 'pg';
 import type { MetadataStatus } from '../../ports/metadata/index-status.js';
@@ -29,6 +30,8 @@ const connectTimeoutMs = 5000;
 const queryTimeoutMs = 12_000;
 const maxAttempts = 4;
 const settleMs = 5000;
+/** How long the server may take to confirm the end of a connection. */
+const endMs = 2000;
 
 /**
  * Settings of one transaction, because a pooler gives the connection to others afterwards. The id of the transaction is the
@@ -40,15 +43,37 @@ const begin =
   "SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL plan_cache_mode = force_generic_plan; ";
 const readId = 'SELECT pg_current_xact_id()::text AS xid';
 
+/** A connection outside the pool. */
+export type Connection = ClientBase & { end(): Promise<void> };
+
+/** The sockets of all connections. */
+class Sockets {
+  readonly #open = new Set<Socket>();
+
+  open(): Socket {
+    const socket = new Socket();
+    this.#open.add(socket);
+    socket.once('close', () => this.#open.delete(socket));
+    return socket;
+  }
+
+  /** Lets the process end although a server that does not answer has not closed its side. */
+  release(): void {
+    for (const socket of this.#open) socket.unref();
+  }
+}
+
 /** Connections to one database. */
 export class PostgresPool implements Executor {
   readonly #pool: Pool;
   readonly #prepare: boolean;
+  readonly #sockets: Sockets;
   #failure: MetadataStatus['lastFailure'];
   #writable = true;
 
-  private constructor(pool: Pool, prepare: boolean) {
+  private constructor(pool: Pool, prepare: boolean, sockets: Sockets) {
     this.#pool = pool;
+    this.#sockets = sockets;
     this.#prepare = prepare;
     // Without a listener, a connection that breaks while idle would end the process. The next query opens another one.
     pool.on('error', () => {});
@@ -63,8 +88,10 @@ export class PostgresPool implements Executor {
         // All of our 8-byte integers are exact numbers.
         oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, ...format),
     };
+    const sockets = new Sockets();
     const pool = new pg.Pool({
       connectionString: url,
+      stream: () => sockets.open(),
       max,
       connectionTimeoutMillis: connectTimeoutMs,
       query_timeout: queryTimeoutMs,
@@ -72,7 +99,7 @@ export class PostgresPool implements Executor {
       application_name: 'artifactapi',
       types,
     });
-    return new PostgresPool(pool, prepare);
+    return new PostgresPool(pool, prepare, sockets);
   }
 
   async rows<T extends object>(statement: Statement, values: readonly unknown[] = []): Promise<readonly T[]> {
@@ -100,12 +127,23 @@ export class PostgresPool implements Executor {
   }
 
   /** Opens a connection outside the pool, for LISTEN. */
-  async connect(url: string): Promise<ClientBase & { end(): Promise<void> }> {
+  async connect(url: string): Promise<Connection> {
     const pg = await loadPackage();
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true });
+    const client = new pg.Client({
+      connectionString: url,
+      stream: () => this.#sockets.open(),
+      connectionTimeoutMillis: connectTimeoutMs,
+      query_timeout: queryTimeoutMs,
+      keepAlive: true,
+    });
     client.on('error', () => {});
     await client.connect();
     return client;
+  }
+
+  /** Ends such a connection. Does not wait long for a server that does not answer. */
+  async disconnect(connection: Connection): Promise<void> {
+    await Promise.race([connection.end(), sleep(endMs)]);
   }
 
   /** Reports failures of writes. Does no I/O. */
@@ -115,8 +153,9 @@ export class PostgresPool implements Executor {
   }
 
   /** Waits for running queries and closes all connections. */
-  close(): Promise<void> {
-    return this.#pool.end();
+  async close(): Promise<void> {
+    await this.#pool.end();
+    this.#sockets.release();
   }
 
   async #repeat<T>(work: (session: Executor) => Promise<T>, options: TransactionOptions): Promise<T> {

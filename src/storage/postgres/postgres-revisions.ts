@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PostgresPool } from './postgres-pool.js';
+import type { Connection, PostgresPool } from './postgres-pool.js';
 import { sql } from './postgres-statement.js';
 
 const readRevisions = sql('SELECT kind, value FROM revision');
@@ -25,19 +25,17 @@ export interface RevisionsOptions {
  * but may be lost, and by a poll each second.
  */
 export class Revisions {
-  readonly #pool: Pick<PostgresPool, 'rows' | 'connect'>;
+  readonly #pool: Pick<PostgresPool, 'rows' | 'connect' | 'disconnect'>;
   readonly #options: RevisionsOptions;
   #known: ReadonlyMap<string, number> = new Map();
   #contactAt = -Infinity;
   #polling: Promise<void> | undefined;
-  #again = false;
+  #isDue = false;
   #timer: NodeJS.Timeout | undefined;
-  #listener: { end(): Promise<void> } | undefined;
   #listening: Promise<void> | undefined;
-  #isClosed = false;
   readonly #ended = new AbortController();
 
-  constructor(pool: Pick<PostgresPool, 'rows' | 'connect'>, options: RevisionsOptions) {
+  constructor(pool: Pick<PostgresPool, 'rows' | 'connect' | 'disconnect'>, options: RevisionsOptions) {
     this.#pool = pool;
     this.#options = options;
   }
@@ -60,51 +58,67 @@ export class Revisions {
 
   /** Reads the revisions now. Calls while one runs share the next one. */
   async poll(): Promise<void> {
-    if (this.#polling !== undefined) this.#again = true;
-    this.#polling ??= this.#read().finally(() => (this.#polling = undefined));
+    this.#isDue = true;
+    this.#polling ??= this.#read();
     return this.#polling;
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
     this.#ended.abort();
     clearInterval(this.#timer);
-    await this.#listener?.end().catch(() => {});
     await this.#listening;
     await this.#polling?.catch(() => {});
   }
 
   async #read(): Promise<void> {
-    do {
-      this.#again = false;
-      const startedAt = this.#options.now();
-      const rows = await this.#pool.rows<{ kind: string; value: number }>(readRevisions);
-      const before = this.#known;
-      this.#known = new Map(rows.map(({ kind, value }) => [kind, value]));
-      this.#contactAt = startedAt;
-      const changed = rows.filter(({ kind, value }) => before.get(kind) !== value).map(({ kind }) => kind);
-      if (changed.length > 0) this.#options.onChange(new Set(changed));
-    } while (this.#again);
+    try {
+      while (this.#isDue) {
+        this.#isDue = false;
+        const startedAt = this.#options.now();
+        const rows = await this.#pool.rows<{ kind: string; value: number }>(readRevisions);
+        const before = this.#known;
+        this.#known = new Map(rows.map(({ kind, value }) => [kind, value]));
+        this.#contactAt = startedAt;
+        const changed = rows.filter(({ kind, value }) => before.get(kind) !== value).map(({ kind }) => kind);
+        if (changed.length > 0) this.#options.onChange(new Set(changed));
+      }
+    } finally {
+      // At once: a call that came between the last look and this would share an answer that is older than the call.
+      this.#polling = undefined;
+    }
   }
 
   /** Keeps a connection that listens, and opens another one when it breaks. */
   async #listen(url: string): Promise<void> {
-    for (let pauseMs = 100; !this.#isClosed; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
+    const { signal } = this.#ended;
+    for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
       try {
         const client = await this.#pool.connect(url);
-        this.#listener = client;
-        const ended = new Promise<void>((resolve) => void client.once('end', resolve));
-        client.on('notification', () => void this.poll().catch(() => {}));
-        if (this.#isClosed) await client.end();
-        else await client.query('LISTEN artifactapi');
-        pauseMs = 100;
-        // Reads the changes that were notified before this connection listened.
-        await this.poll().catch(() => {});
-        await ended;
+        try {
+          await this.#hear(client);
+          pauseMs = 100;
+        } finally {
+          await this.#pool.disconnect(client);
+        }
       } catch {
         // The poll keeps the documents in memory current.
       }
-      if (!this.#isClosed) await sleep(pauseMs, undefined, { ref: false, signal: this.#ended.signal }).catch(() => {});
+      await sleep(pauseMs, undefined, { ref: false, signal }).catch(() => {});
     }
+  }
+
+  /** Polls at each notification, until the connection breaks or the store closes. */
+  async #hear(client: Connection): Promise<void> {
+    const { signal } = this.#ended;
+    if (signal.aborted) return;
+    const ended = new Promise<void>((resolve) => {
+      client.once('end', resolve);
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    client.on('notification', () => void this.poll().catch(() => {}));
+    await Promise.race([client.query('LISTEN artifactapi'), ended]);
+    // Reads the changes that were notified before this connection listened.
+    await this.poll().catch(() => {});
+    await ended;
   }
 }

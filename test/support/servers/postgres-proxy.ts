@@ -15,6 +15,8 @@ export interface PostgresProxy {
   failCommit(fault: CommitFault): void;
   /** Breaks all connections, and refuses new ones until it is called with false. */
   refuse(isRefusing: boolean): void;
+  /** Passes nothing on, not even the end of a connection, as a network that loses all packets. */
+  freeze(): void;
   stop(): Promise<void>;
 }
 
@@ -28,6 +30,7 @@ export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
   const sockets = new Set<Socket>();
   let fault: CommitFault | undefined;
   let isRefusing = false;
+  let isFrozen = false;
   const server = createServer((client) => {
     const upstream = connect(path.join(target, socketName));
     const breakBoth = (): void => {
@@ -43,6 +46,7 @@ export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
       });
     }
     if (isRefusing) return breakBoth();
+    if (isFrozen) return void client.pause();
     let isAnswerLost = false;
     client.on('data', (bytes) => {
       const isCommit = bytes.includes('COMMIT\0');
@@ -69,6 +73,10 @@ export async function startPostgresProxy(url: string): Promise<PostgresProxy> {
     refuse: (next) => {
       isRefusing = next;
       if (next) for (const socket of sockets) socket.destroy();
+    },
+    freeze: () => {
+      isFrozen = true;
+      for (const socket of sockets) socket.pause();
     },
     stop: async () => {
       for (const socket of sockets) socket.destroy();
