@@ -35,7 +35,7 @@ it('the package contains the command in a few files, with the licenses of the pa
   const files = (await packedFiles()).filter(isOfCommand);
   expect(files).toContain('dist/command/cli.js');
   expect(files.filter((file) => !/^dist\/command\/[\w-]+\.js$/.test(file))).toEqual(['dist/command/licenses.md']);
-  expect(files.length).toBeLessThan(80);
+  expect(files.length).toBeLessThan(40);
   const licenses = readFileSync(path.join(root, 'dist/command/licenses.md'), 'utf8');
   for (const name of ['zod', 'commander', 'pino', 'connect'])
     expect(licenses).toMatch(new RegExp(`^## ${name} - `, 'm'));
