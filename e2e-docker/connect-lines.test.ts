@@ -140,7 +140,7 @@ describe.each([
       });
 
       if (client !== 'docker') return;
-      test('of GitLab CI work too', async () => {
+      test('work in the script of GitLab CI too', async () => {
         const [job] = linesOf(bed, tls, 'ci').filter(({ title }) => title === 'GitLab CI');
         const {
           'push-image': { script },

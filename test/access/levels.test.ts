@@ -68,7 +68,7 @@ describe('the access "browse"', () => {
     ['open', 'monitor', true],
     ['read-only', 'browse', true],
     ['read-only', 'monitor', false],
-  ])('and "monitor": %s gives %s: %s', async (mode, access, expected) => {
+  ])('follows the mode without rules: %s gives %s: %s', async (mode, access, expected) => {
     expect(await createLocalAccess(mode).permits(anonymous, access)).toBe(expected);
   });
 });
@@ -86,7 +86,7 @@ describe('the access "monitor"', () => {
     [{ users: ['ann'], allow: ['admin'] }, { ...ann, limits: [{ names: ['**'], allow: ['monitor'] }] }, true],
     [{ users: ['ann'], allow: ['admin'] }, { ...ann, limits: [{ names: ['**'], allow: ['pull'] }] }, false],
     [{ users: ['ann'], allow: ['admin'] }, { ...ann, limits: [{ names: ['docker'], allow: ['admin'] }] }, false],
-  ])('by the rule %j of %o: %s', async (rule, principal, expected) => {
+  ])('follows the rule %j for %o: %s', async (rule, principal, expected) => {
     const access = accessBy([{ allow: [], ...rule }]);
     expect(await access.permits(principal, 'monitor')).toBe(expected);
     // It is about the registry, whatever the request names.

@@ -25,7 +25,7 @@ async function migrate(url: string): Promise<RunResult> {
   return runCommand(['migrate', '--config', config]);
 }
 
-it('migrate creates the tables once, and refuses those of a newer release', async () => {
+it('artifactapi migrate creates the tables once, and refuses the schema of a newer release', async () => {
   await expect(database.open({ migrate: false })).rejects.toThrow('run "artifactapi migrate"');
   expect(await migrate(database.url)).toEqual({
     code: 0,
@@ -40,7 +40,7 @@ it('migrate creates the tables once, and refuses those of a newer release', asyn
   expect(refused.stderr).toMatch(/^artifactapi: the schema of the database has version 99, .*: use a newer release\n$/);
 });
 
-it('migrate says why it cannot, without the password', async () => {
+it('artifactapi migrate reports why it failed, without the password', async () => {
   const away = await migrate('postgres://registry:secret@127.0.0.1:1/registry');
   expect([away.code, away.stdout]).toEqual([1, '']);
   expect(away.stderr).toMatch(/^artifactapi: the database is unavailable.*ECONNREFUSED/);

@@ -52,7 +52,7 @@ it.each([2, 3])('a schema of version %i is used or refused by a release that kno
   await expect(migrate(pool)).rejects.toThrow(message);
 });
 
-it('a URL that leads nowhere is UNAVAILABLE', async () => {
+it('a URL without a server is refused with UNAVAILABLE', async () => {
   const url = database.url.replace('host=', 'host=/nowhere');
   await expect(database.open({ url })).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
 });

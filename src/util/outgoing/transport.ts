@@ -1,6 +1,6 @@
 /**
  * This folder is the one way out: connections to upstreams, token realms and key servers. It follows redirects, retries
- * broken connections, and honours timeouts, outgoing proxies, private CAs and the target policy. `protocol/upstream/` decides
+ * broken connections, and honors timeouts, outgoing proxies, private CAs and the target policy. `protocol/upstream/` decides
  * what answers mean. The pass-through sends its requests by http-proxy, everything else by node:http.
  */
 import { setMaxListeners } from 'node:events';

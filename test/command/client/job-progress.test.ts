@@ -26,10 +26,10 @@ it.each<[state: string, error: string | undefined, message: string, exitCode: nu
   ['partly', undefined, 'job 7 was only partly done: see its report', 3],
   ['cancelled', undefined, 'job 7 was cancelled', 1],
   ['failed', 'disk full', 'job 7 failed: disk full', 1],
-])('a job that ended as %s is a failure', (state, error, message, exitCode) => {
+])('a job that ended as %s is reported as a failure', (state, error, message, exitCode) => {
   expect(failureOf({ id: '7', state, error })).toMatchObject({ message, exitCode });
 });
 
-it.each(['succeeded', 'waiting'])('a job that ended as %s is no failure', (state) => {
+it.each(['succeeded', 'waiting'])('a job that ended as %s is not a failure', (state) => {
   expect(failureOf({ id: '7', state })).toBeUndefined();
 });

@@ -43,7 +43,7 @@ function run(command: string, options: RunOptions = {}, user = 'root'): Promise<
   return runCommand(words, { ...options, env });
 }
 
-describe('a command that cannot do its work', () => {
+describe('artifactapi', () => {
   it.each<[command: string, code: number, message: RegExp]>([
     // Refused by the registry: its code, message and detail.
     [
@@ -119,14 +119,14 @@ describe('a command that cannot do its work', () => {
     ['purge local', 2, /refusing to delete/],
     ['trash empty local', 2, /refusing to delete/],
     ['quarantine delete sha256:00', 2, /refusing to delete/],
-  ])('artifactapi %s: exit code %i', async (command, code, message) => {
+  ])('fails on "%s" with exit status %i and prints the reason', async (command, code, message) => {
     const result = await run(command);
     expect(result.stderr).toMatch(message);
     expect(result.stderr).not.toMatch(/\n\s+at /);
     expect([result.code, result.stdout]).toEqual([code, '']);
   });
 
-  it('refuses a backup that names no registry with exit code 2', async () => {
+  it('refuses a backup that names no registry with exit status 2', async () => {
     const { code, stderr } = await runCommand(['backup', 'nightly']);
     expect([code, stderr]).toEqual([
       2,
@@ -139,7 +139,7 @@ describe('a command that cannot do its work', () => {
     expect([code, stderr]).toEqual([1, expect.stringMatching(/UNAUTHORIZED.*\n {2}credentials: ARTIFACTAPI_USER\n$/)]);
   });
 
-  it('says what a user lacks', async () => {
+  it('reports that a user lacks a permission', async () => {
     const { code, stderr } = await run('users', {}, 'ana');
     expect([code, stderr]).toEqual([1, expect.stringContaining('(DENIED, 403 Forbidden)')]);
   });
@@ -169,7 +169,7 @@ describe('webhooks test', () => {
     [401, 1, 'artifactapi: webhook ci was answered with 401\n'],
     [503, 1, 'artifactapi: webhook ci was answered with 503\n'],
     [undefined, 1, 'artifactapi: webhook ci did not arrive: the connection was refused\n'],
-  ])('shows the answer %o of the receiver: exit code %i', async (status, code, stderr) => {
+  ])('shows the answer %o of the receiver and exits with status %i', async (status, code, stderr) => {
     const receiver = await startSink();
     cleanups.add(() => receiver.close());
     if (status !== undefined) receiver.always(status);
@@ -189,8 +189,8 @@ describe('webhooks test', () => {
   });
 });
 
-describe('work that is only partly done', () => {
-  it('deletes what it may, and lists what was refused', async () => {
+describe('a command whose work is only partly done', () => {
+  it('deletes the allowed part and lists what was refused', async () => {
     await pushImage(scene.as(basic('root')), 'local/parts');
     const none = await run('rm local/parts:none --yes --json');
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('\n  tag "none" does not exist\n')]);
@@ -198,7 +198,7 @@ describe('work that is only partly done', () => {
     expect([part.code, documentsOf(part.stdout)[0]]).toMatchObject([3, { counts: { tags: 1, refused: 1 } }]);
   });
 
-  it('exits with 3 and lists what failed', async () => {
+  it('exits with status 3 and lists what failed', async () => {
     const known = digest('known');
     const answer = (req: IncomingMessage, res: ServerResponse): void => {
       req.resume();
@@ -226,7 +226,7 @@ describe('a question before a change', () => {
     ['n\n', 1, ''],
     ['\n', 1, ''],
     ['perhaps\n', 1, ''],
-  ])('is answered with %j: exit code %i', async (stdin, code, printed) => {
+  ])('is answered with %j, and the command exits with status %i', async (stdin, code, printed) => {
     const result = await run('gc', { stdin, isTerminal: true });
     expect(result.stderr).toMatch(/^would collect:\n(?:.*\n)+Collect garbage now\? \[y\/N\] /);
     expect(result.code).toBe(code);
@@ -234,7 +234,7 @@ describe('a question before a change', () => {
     if (code === 1) expect(result.stderr).toContain('artifactapi: cancelled: nothing was changed\n');
   });
 
-  it('shows what a deletion would delete, and nothing is deleted without an agreement', async () => {
+  it('shows what a deletion would delete, and nothing is deleted without a confirmation', async () => {
     await run('repositories create doomed --type local');
     await pushImage(scene.as(basic('root')), 'doomed/app');
     const refused = await run('repositories delete doomed', { stdin: 'n\n', isTerminal: true });
@@ -262,7 +262,7 @@ describe('the output of a command', () => {
     expect(result).toEqual({ code: 0, stdout: '', stderr: 'no retention policies are configured\n' });
   });
 
-  it('follows all pages of a list', async () => {
+  it('contains all pages of a list', async () => {
     const server = await listen((req, res) => {
       const last = Number(new URL(req.url ?? '', 'http://host').searchParams.get('last') ?? 0);
       if (last < 3) res.setHeader('Link', `</behind/a/proxy?n=1000&last=${last + 1}>; rel="next"`);
@@ -273,7 +273,7 @@ describe('the output of a command', () => {
     expect(documentsOf(stdout).map(({ name }) => name)).toEqual(['t0', 't1', 't2', 't3']);
   });
 
-  it('shows control characters of others as replacement characters', async () => {
+  it('shows replacement characters instead of control characters in data from others', async () => {
     const server = await listen((_req, res) => {
       res.setHeader('Content-Type', 'application/json').end(JSON.stringify({ tags: [{ name: 'a\u001b[31m\u202eb' }] }));
     });
@@ -283,7 +283,7 @@ describe('the output of a command', () => {
     expect(['\u001b', '\u202e'].filter((one) => stdout.includes(one))).toEqual([]);
   });
 
-  it('follows events until it is interrupted', async () => {
+  it('continues with new events until the command is interrupted', async () => {
     const stop = new AbortController();
     const following = runCommand(['events', '--follow', '--json'], {
       env: { ARTIFACTAPI_URL: scene.server.url, ARTIFACTAPI_USER: 'root', ARTIFACTAPI_PASSWORD: passwordOf('root') },

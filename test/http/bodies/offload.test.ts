@@ -87,7 +87,7 @@ describe('offload to the proxy', () => {
     ['If-Range', { range: 'bytes=0-1', 'if-range': '"sha256:abcdef"' }, false],
     ['If-Modified-Since', { 'if-modified-since': 'Fri, 01 Jan 2038 00:00:00 GMT' }, false],
     ['If-Unmodified-Since', { 'if-unmodified-since': 'Fri, 01 Jan 1999 00:00:00 GMT' }, false],
-  ])('of a request for %s: %s', (_title, condition, expected) => {
+  ])('is used for %s: %s', (_title, condition, expected) => {
     const reply = { ...blobReply(), status: 'range' in condition ? 206 : 200 };
     const offload = offloaded(behindNginx, '10.0.0.1', { ...forwarded, ...condition }, reply);
     expect(offload).toEqual(expected ? accel : undefined);

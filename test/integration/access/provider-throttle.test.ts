@@ -103,7 +103,7 @@ describe('the throttle of a registry', () => {
     ['a forged token', 'counts', { isForged: true }, (callback) => callback],
     ['claims that are not accepted', 'counts', { claims: { email: 7 } }, (callback) => callback],
     ['a user who does not agree', 'counts', {}, (callback) => `${callback}&error=access_denied`],
-  ])('for %s %s a failure', async (_what, counts, manner, change) => {
+  ])('counts failures: %s %s', async (_what, counts, manner, change) => {
     const uncount = vi.fn();
     const admit = vi.spyOn(LoginThrottle.prototype, 'admit').mockResolvedValue(uncount);
     provider.manner = manner;

@@ -316,8 +316,8 @@ describe('an import that is refused', () => {
   });
 });
 
-describe('an import applies the checks of a push', () => {
-  it('the hook for manifests, which can read the config; what it refuses is listed, and collected', async () => {
+describe('an import into a running registry', () => {
+  it('asks the hook for manifests, which can read the config, then lists and collects what it refuses', async () => {
     const asked: [string, readonly string[], string][] = [];
     await restart({
       garbageCollection: { graceSeconds: 0, intervalSeconds: 0 },
@@ -357,7 +357,7 @@ describe('an import applies the checks of a push', () => {
     await expect(stat(blobFile(scene.registry.folder, own))).rejects.toThrow('ENOENT');
   });
 
-  it('the hook for tags, about those that move', async () => {
+  it('asks the hook for tags about those that move', async () => {
     const asked: string[] = [];
     await restart({
       hooks: {
@@ -378,7 +378,7 @@ describe('an import applies the checks of a push', () => {
     expect((await scene.client.head('/v2/local/team/app/manifests/latest')).status).toBe(404);
   });
 
-  it('the quotas: what fits is imported, and the rest is listed', async () => {
+  it('obeys the quotas: imports what fits and lists the rest', async () => {
     const images = manyImages(6);
     for (const [i, image] of images.entries()) await scene.old.putImage('app', image, [`t${i}`]);
     const [first] = images;

@@ -231,7 +231,7 @@ describe('the management API refuses', () => {
   });
 
   it.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON ;x=y'])(
-    'not the Content-Type %s',
+    'only the document, not the Content-Type %s',
     async (type) => {
       const answer = await request(server.url).post(api).set('Content-Type', type).send('{}');
       expectRefusal(answer, 400, 'OPTIONS_INVALID');
@@ -282,7 +282,7 @@ describe('the management API refuses', () => {
     '/api/v2/repositories',
     '/api/v1/repositories.evil',
     '/API/v1/repositories',
-  ])('no request for %s, which belongs to the host', async (path) => {
+  ])('none of the requests for %s, which belong to the host', async (path) => {
     expect((await client.get(path)).status).toBe(418);
   });
 });

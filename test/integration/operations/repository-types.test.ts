@@ -159,7 +159,7 @@ describe('the type of a repository', () => {
   });
 
   it.each(['remote', 'virtual'])(
-    'of a repository that is no longer declared cannot change through the API: a %s gets 409',
+    'that is no longer declared cannot change through the API: a %s gets 409',
     async (type) => {
       await withRegistry([local('hub'), local('base')], (client) => push(client, 'hub/team/app'));
       await withRegistry([local('base')], async (client) => {
@@ -174,7 +174,7 @@ describe('the type of a repository', () => {
     },
   );
 
-  it('of a managed repository cannot change through the API, and the answer names both', async () => {
+  it('that is managed cannot change through the API, and the answer names both', async () => {
     await withRegistry([local('base')], async (client) => {
       await create(client, 'managed', 'local');
       const refused = await client.put('/api/v1/repositories/managed', {
@@ -186,7 +186,7 @@ describe('the type of a repository', () => {
     });
   });
 
-  it('of a remote may change between cache and pass-through, which hides and keeps the cached content', async () => {
+  it('that is remote may change between cache and pass-through, which hides and keeps the cached content', async () => {
     upstream.images.addBlob('team/app', layer);
     upstream.images.addManifest('team/app', manifest, 'v1');
     await withRegistry([remote('hub')], async (client) => {

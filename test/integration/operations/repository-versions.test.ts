@@ -66,22 +66,28 @@ describe('the version of a repository', () => {
     ['If-None-Match with an earlier version', () => ({ 'If-None-Match': stale }), true],
   ];
 
-  it.each(rows)('with %s, a PUT changes the settings only if it holds', async (_title, headers, holds) => {
-    const answer = await put({ description: 'again' }, headers());
-    expect(answer.status).toBe(holds ? 200 : 412);
-    const { description } = (await client.get(path)).json() as { description: string };
-    expect(description).toBe(holds ? 'again' : 'changed');
-    if (!holds) expectRefused(answer);
-  });
+  it.each(rows)(
+    'is a condition: with %s, a PUT changes the settings only if it holds',
+    async (_title, headers, holds) => {
+      const answer = await put({ description: 'again' }, headers());
+      expect(answer.status).toBe(holds ? 200 : 412);
+      const { description } = (await client.get(path)).json() as { description: string };
+      expect(description).toBe(holds ? 'again' : 'changed');
+      if (!holds) expectRefused(answer);
+    },
+  );
 
-  it.each(rows)('with %s, a DELETE and its dry run work only if it holds', async (_title, headers, holds) => {
-    const preview = await remove(headers(), '?dry_run=true');
-    expect(preview.status).toBe(holds ? 200 : 412);
-    const answer = await remove(headers());
-    expect(answer.status).toBe(holds ? 204 : 412);
-    expect((await client.get(path)).status).toBe(holds ? 404 : 200);
-    if (!holds) for (const one of [preview, answer]) expectRefused(one);
-  });
+  it.each(rows)(
+    'is a condition: with %s, a DELETE and its dry run work only if it holds',
+    async (_title, headers, holds) => {
+      const preview = await remove(headers(), '?dry_run=true');
+      expect(preview.status).toBe(holds ? 200 : 412);
+      const answer = await remove(headers());
+      expect(answer.status).toBe(holds ? 204 : 412);
+      expect((await client.get(path)).status).toBe(holds ? 404 : 200);
+      if (!holds) for (const one of [preview, answer]) expectRefused(one);
+    },
+  );
 
   function expectRefused(answer: Answer): void {
     const version = present.slice(1, -1);
@@ -100,19 +106,19 @@ describe('the version of a repository', () => {
     ['PUT', 'x'],
     ['DELETE', '"'],
     ['DELETE', ''],
-  ] as const)('a %s with the malformed If-Match %j is refused with 400', async (method, value) => {
+  ] as const)('is a condition: a %s with the malformed If-Match %j is refused with 400', async (method, value) => {
     const answer = method === 'PUT' ? await put({}, { 'If-Match': value }) : await remove({ 'If-Match': value });
     expect([answer.status, answer.json()]).toMatchObject([400, { errors: [{ code: 'HEADER_INVALID' }] }]);
     expect(await tagOf()).toBe(present);
   });
 
-  it('a repository that does not exist is 404, also with a condition', async () => {
+  it('of a repository that does not exist is 404, even with a condition', async () => {
     await client.send('DELETE', path);
     expect((await put({}, { 'If-Match': present })).status).toBe(404);
     expect((await remove({ 'If-Match': '*' })).status).toBe(404);
   });
 
-  it('no change of 8 administrators who read, change and write with If-Match is lost', async () => {
+  it('keeps every change of 8 administrators who read, change and write with If-Match', async () => {
     const rounds = 3;
     const add = async (word: string): Promise<void> => {
       for (;;) {
@@ -134,7 +140,7 @@ describe('the version of a repository', () => {
   });
 });
 
-describe('what protects a repository', () => {
+describe('the field protection', () => {
   const protectionOf = async (name: string): Promise<unknown> =>
     ((await client.get(`/api/v1/repositories/${name}`)).json() as { protection?: unknown }).protection;
   const untagged = { names: ['**'], untagged: { keep_seconds: 600 }, max_share: 0.25 };

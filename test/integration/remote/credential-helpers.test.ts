@@ -139,8 +139,8 @@ describe.each(['hub', 'through'])('a credential helper of "%s"', (name) => {
   });
 });
 
-describe('who may name a program', () => {
-  it('the management API refuses one, and none is run', async () => {
+describe('a program for credentials', () => {
+  it('is refused by the management API and not run', async () => {
     const { client, fault } = await startRemote(cleanups);
     const document = { name: 'made', package_type: 'docker', repo_type: 'remote', url: fault.url };
     const created = await client.post(api, {
@@ -155,13 +155,13 @@ describe('who may name a program', () => {
     expect(await runs()).toEqual([]);
   });
 
-  it('a repository that code creates at run time is stored, so it must not name one either', async () => {
+  it('is refused in a repository that code creates at run time, because the repository is stored', async () => {
     const { server } = await startRemote(cleanups);
     const made = { name: 'made', type: 'remote', url: 'https://up.example', credentials: { exec } } as const;
     await expect(server.registry.repositories.create(made)).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
   });
 
-  it('the config file may', () => {
+  it('is accepted from the config file', () => {
     const text = `
 storage: ./data
 repositories:

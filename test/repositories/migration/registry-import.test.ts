@@ -374,7 +374,7 @@ describe('importRegistry reports and leaves out', () => {
     }
   });
 
-  it('nothing of a folder that was damaged and repaired in between', async () => {
+  it('nothing once the damaged folder is repaired', async () => {
     await pushOld();
     await truncate(old.data(digest(layer)), 3);
     expect((await run()).problems).toBe(1);

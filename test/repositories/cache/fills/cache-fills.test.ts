@@ -145,7 +145,7 @@ describe('a fill', () => {
     ['by the upstream', serve(bytes), undefined, size],
     ['by a manifest', serve(bytes, { announced: 'nothing' }), size, size],
     ['by neither', serve(bytes, { announced: 'nothing' }), undefined, undefined],
-  ])('whose size is announced %s', async (_who, act, expectedSize, told) => {
+  ])('delivers the blob when its size is announced %s', async (_who, act, expectedSize, told) => {
     const fill = await fetchFrom(new ScriptedUpstream([act]), { expectedSize });
     expect(fill.size).toBe(told);
     if (told === undefined) expect(() => fill.content()).toThrow('the size is unknown');
@@ -154,7 +154,7 @@ describe('a fill', () => {
     expect((await readBytes(fill.content())).equals(bytes)).toBe(true);
   });
 
-  it('of an empty blob', async () => {
+  it('stores an empty blob', async () => {
     const empty = digestOf(Buffer.alloc(0));
     const fill = await fetchFrom(new ScriptedUpstream([serve(Buffer.alloc(0))]), { digest: empty, expectedSize: 0 });
     expect((await readBytes(fill.content())).length).toBe(0);
@@ -200,7 +200,7 @@ describe('an interrupted transfer', () => {
   });
 
   it.each(Array.from({ length: 12 }, (_, cutAt) => cutAt))(
-    'at byte %i, by an upstream without ranges',
+    'starts again when it was cut at byte %i by an upstream without ranges',
     async (cutAt) => {
       const options = { ignoresRanges: true, piece: 5 };
       const upstream = new ScriptedUpstream([serve(small, { cutAt, ...options }), serve(small, options)]);
