@@ -136,7 +136,7 @@ describe('access', () => {
     const row = page.getByRole('row').filter({ hasText: 'ana' });
     await row.waitFor();
     const id = (await row.locator('code').textContent()) ?? '';
-    await page.getByRole('link', { name: 'What may X do?' }).click();
+    await page.getByRole('link', { name: 'Check access' }).click();
     await page.getByLabel('User').fill('ana');
     await page.getByRole('textbox', { name: 'Image', exact: true }).fill('local/team/app');
     await page.getByRole('button', { name: 'Check', exact: true }).click();

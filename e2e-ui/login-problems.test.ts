@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { textOfLoginProblem } from '../ui/src/views/access/login-problems.js';
 
 it.each([
-  ['again', 'The login took too long, or began in another window. Log in again.'],
+  ['again', 'The login took too long, or was started in another window. Log in again.'],
   ['name', 'A user of this registry already has this name. Ask an administrator.'],
   ['email', 'The provider has not verified your e-mail address.'],
   ['claims', 'This registry does not accept your account at the provider. Ask an administrator.'],

@@ -138,7 +138,7 @@ describe('an image with more tags than the page reads', { timeout: 3 * timeoutMs
     context.setDefaultTimeout(timeoutMs);
     await page.goto(`${scene.page}#/images/local/more`);
     await page.getByText('the first 20,000 tags', { exact: true }).waitFor();
-    await page.getByText('The filter asks the registry for the others').waitFor();
+    await page.getByText('Use the filter to find the others').waitFor();
     expect(await page.getByRole('link', { name: 'z.77', exact: true }).count()).toBe(0);
     expect(await findAxeProblems(page)).toEqual([]);
     const searches: (string | null)[] = [];

@@ -52,7 +52,7 @@ const views: readonly ViewRow[] = [
   ['repository-pushable', '#/repositories/pushable', 'Pushes go to'],
   ['repository-remote', '#/repositories/far', '*-snapshot for 10'],
   ['repository-virtual', '#/repositories/both', 'only library/**'],
-  ['repository-declared', '#/repositories/local', 'which alone can change it'],
+  ['repository-declared', '#/repositories/local', 'it can only be changed there'],
   ['repository-new', '#/repositories?new=remote', 'Credentials for the upstream'],
   ['repository-edit', '#/repositories/far?edit=true', 'A new URL, proxy or certificate'],
   ['repository-delete', '#/repositories/spare?delete=true', 'Type spare to confirm'],
@@ -167,7 +167,7 @@ describe('the limits and the protection of a repository', () => {
     await page.goto(`${scene.page}#/repositories/local`);
     await page.getByText('v*, except v*-rc*').waitFor();
     await page.getByText('0 B of 1.00 MiB (0 %), set here').waitFor();
-    await page.getByText('7 days to restore').waitFor();
+    await page.getByText('Deleted images can be restored for 7 days').waitFor();
     await page.getByText('none: all images are kept').waitFor();
     // The options alone can change it.
     expect(await page.getByRole('button', { name: 'Change…' }).count()).toBe(0);
@@ -206,7 +206,7 @@ describe('two administrators at once', () => {
     const body = JSON.stringify({ package_type: 'docker', repo_type: 'local', max_bytes: 1024 });
     await scene.client.put('/api/v1/repositories/shared', { headers: { 'Content-Type': 'application/json' }, body });
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByRole('dialog').getByText('someone else changed them meanwhile').waitFor();
+    await page.getByRole('dialog').getByText('someone else has changed them in the meantime').waitFor();
     expect(await read('shared')).toMatchObject({ max_bytes: 1024, description: '' });
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
     await page.getByText('0 B of 1.00 KiB').waitFor();

@@ -30,7 +30,7 @@ const small = sent(
   { size: MiB, sent: MiB, waitMs: 5000 },
 );
 
-describe('what a test of the way tells', () => {
+describe('a finding of the connection test', () => {
   it.each<readonly [title: string, attempt: Attempt, isGood: boolean, text: string, fix: string | undefined]>([
     ['whole', sent(whole), true, '64.0 MiB arrived whole.', undefined],
     ['stored first', sent(whole, { waitMs: 1000 }), false, 'a proxy stored all of it first', streaming],
@@ -46,7 +46,7 @@ describe('what a test of the way tells', () => {
     ['lost', failed(502), false, 'A proxy lost its connection to the registry', 'proxy_send_timeout 900s;'],
     ['refused by a proxy', failed(403), false, 'A proxy refused 64.0 MiB with status 403', undefined],
     ['broken', failed(0, 'UNREACHABLE'), false, 'The connection broke after 3.00 MiB of 64.0 MiB', size],
-  ])('of a body that is %s', (_title, attempt, isGood, text, fix) => {
+  ])('describes a body that is %s', (_title, attempt, isGood, text, fix) => {
     const finding = judgeAttempt(attempt);
     expect(finding).toMatchObject({ isGood, text: expect.stringContaining(text) as string });
     if (fix === undefined) expect(finding.fix).toBeUndefined();

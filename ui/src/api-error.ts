@@ -1,4 +1,4 @@
-/** An answer that is an error, or no answer at all. */
+/** An error in an answer, or a missing answer. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   /** 0: the registry did not answer. */

@@ -11,7 +11,7 @@ type Query = Readonly<Record<string, string | number | boolean | readonly string
 /** Asks the user to log in. Resolves to whether someone is logged in now. */
 export type AskLogin = () => Promise<boolean>;
 
-/** What happens when the API answers 401. The session sets it. */
+/** Called when the API answers 401. Set by the session. */
 export const askLogin = signal<AskLogin>(() => Promise.resolve(false));
 
 /** Returns the URL of a path of the API: `urlOf('images', { q: 'app' })`. */
@@ -48,8 +48,8 @@ export async function getVersioned<T>(path: string, signal?: AbortSignal): Promi
 }
 
 /**
- * Sends a document, and returns the one that the API answers.
- * @param version refuses the change, with 412, if the document has another version by now.
+ * Sends a document, and returns the document of the answer.
+ * @param version the version that the document must still have: otherwise the registry refuses the change with 412.
  * @throws ApiError
  */
 export async function send<T = undefined>(
@@ -68,9 +68,9 @@ export interface Listed<Item> {
   readonly isComplete: boolean;
 }
 
-/** Items per request of a list. */
+/** The number of items per request of a list. */
 const pageSize = 1000;
-/** Longer lists are sorted and filtered by the registry. */
+/** The maximum number of items that the page sorts and filters. The registry does that for longer lists. */
 export const maxItems = 20_000;
 
 /** Reads a list with all of its pages, up to 20,000 items. @throws ApiError */

@@ -6,7 +6,7 @@ import { Loading, Problem } from './parts/problem.tsx';
 import { loadSession, session, sessionProblem } from './session.ts';
 import { Shell } from './shell.tsx';
 
-/** What a view gets from its address. */
+/** The parts of the address that a view uses. */
 export interface ViewProps {
   /** The parts of the path after the name of the view. */
   readonly rest: readonly string[];

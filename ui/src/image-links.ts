@@ -21,7 +21,7 @@ export function clientName({ repository, image }: ImageName, reference: string):
   return `${session.value?.registry.host ?? ''}/${repository}/${image}${separator}${reference}`;
 }
 
-/** Lines that pull an image, by client. */
+/** Returns the command that pulls an image, for each client. */
 export function pullLines(name: ImageName, reference: string): readonly (readonly [client: string, line: string])[] {
   const whole = clientName(name, reference);
   const isSecure = session.value?.registry.secure === true;

@@ -4,7 +4,7 @@ const viewKey = 'artifactapi.view';
 
 /**
  * The part of the URL behind `#`, such as `/images/local/app?reference=1`. Views have their paths and queries there, so the
- * page needs no routes of the server, and proxies never decode them.
+ * page does not need routes of the server, and proxies never decode them.
  */
 const place = signal(restore());
 

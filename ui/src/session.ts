@@ -2,16 +2,16 @@ import { signal } from '@preact/signals';
 import type { SessionDocument } from '../../src/protocol/documents/session.js';
 import { askLogin, get, send, type ApiError } from './api.ts';
 
-/** Who uses the page, once it is known. */
+/** The session of the page's user, once it is known. */
 export const session = signal<SessionDocument | undefined>(undefined);
 
-/** Why the session could not be read. */
+/** The reason why the session could not be read. */
 export const sessionProblem = signal<ApiError | undefined>(undefined);
 
 /** Settles an open login dialog with whether someone logged in; `undefined` when it is closed. */
 export const loginDialog = signal<((isLoggedIn: boolean) => void) | undefined>(undefined);
 
-/** Reads who uses the page. */
+/** Reads the session. */
 export async function loadSession(): Promise<void> {
   try {
     session.value = await get<SessionDocument>('session');

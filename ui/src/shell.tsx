@@ -12,7 +12,7 @@ interface NavItem {
   /** The first part of the path. */
   readonly name: string;
   readonly title: string;
-  /** Who sees it. @default everyone */
+  /** Whether to show it to the user. @default always */
   readonly isShown?: () => boolean;
 }
 

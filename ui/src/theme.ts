@@ -1,20 +1,20 @@
 import { signal } from '@preact/signals';
 
-/** A colour scheme, or that of the system. */
+/** A color scheme, or `auto` for that of the system. */
 export type Theme = 'auto' | 'light' | 'dark';
 
 const key = 'artifactapi.theme';
 const themes: readonly Theme[] = ['auto', 'light', 'dark'];
 
-/** The chosen colour scheme. */
+/** The chosen color scheme. */
 export const theme = signal<Theme>(readTheme());
 
-/** Applies the chosen colour scheme to the page. */
+/** Applies the chosen color scheme to the page. */
 export function applyTheme(): void {
   document.documentElement.dataset['theme'] = theme.value;
 }
 
-/** Chooses a colour scheme and remembers it. */
+/** Chooses a color scheme and remembers it. */
 export function chooseTheme(next: Theme): void {
   theme.value = next;
   applyTheme();

@@ -1,6 +1,6 @@
 import { ApiError, toApiError } from './api-error.ts';
 
-/** How far an upload is, in bytes. */
+/** The progress of an upload, in bytes. */
 export interface UploadProgress {
   readonly sent: number;
   readonly total: number;

@@ -2,9 +2,9 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
 import { session } from './session.ts';
 
-/** What a view asked for. */
+/** The answer to a request of a view. */
 export interface Answer<T> {
-  /** The last answer, also while it is asked for again or after a failure. */
+  /** The last answer. Kept while the request is repeated and after a failure. */
   readonly value: T | undefined;
   readonly problem: ApiError | undefined;
   readonly isLoading: boolean;
@@ -16,7 +16,7 @@ export interface Answer<T> {
 export type ShowPart<T> = (part: T) => void;
 
 /**
- * Asks for something when a view opens, when a key changes, and after a login.
+ * Sends a request when a view opens, when a key changes, and after a login.
  * @param ask gets a signal that aborts when the answer is not needed any more.
  */
 export function useAnswer<T>(
@@ -50,7 +50,7 @@ export function useAnswer<T>(
   return { ...state, reload };
 }
 
-/** Asks again `seconds` after each answer while the page is visible. A slow answer is waited for, not asked for again. */
+/** Repeats a request `seconds` after each answer while the page is visible. Waits for a slow answer first. */
 export function useRefresh(seconds: number, { isLoading, reload }: Answer<unknown>): void {
   const refresh = useCallback(() => {
     if (!isLoading) reload();

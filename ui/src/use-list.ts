@@ -3,19 +3,19 @@ import { getAll, maxItems, type Listed } from './api.ts';
 import { createFilter } from './format.ts';
 import { useAnswer, type Answer } from './use-answer.ts';
 
-/** A list that the page filters itself, or the registry if it is too long for the page. */
+/** A list that the page filters, or the registry if it is too long for the page. */
 export interface FilteredList<Item> {
   /** All items that were read, or the first 20,000. */
   readonly answer: Answer<Listed<Item>>;
-  /** The items that the filter leaves. */
+  /** The items that match the filter. */
   readonly shown: readonly Item[];
   /** Whether there are more items than were read. */
   readonly isLong: boolean;
-  /** Whether the registry is looking for more that the filter leaves. */
+  /** Whether the registry is searching for more matches. */
   readonly isSearching: boolean;
 }
 
-/** What to list. */
+/** The list to read. */
 export interface ListRequest<Item> {
   readonly path: string;
   readonly pick: (document: never) => readonly Item[];

@@ -8,7 +8,7 @@ export interface Series {
   readonly values: readonly number[];
 }
 
-/** The size of the drawing, which the page stretches to the space that it has. */
+/** The size of the drawing, which the page stretches to the available space. */
 const width = 1000;
 const height = 200;
 
@@ -19,7 +19,7 @@ export function StackedChart({
   series,
   formatTime,
 }: {
-  /** What the chart shows, for screen readers. */
+  /** The description of the chart for screen readers. */
   readonly label: string;
   /** In ms since the epoch, ascending, at least one. */
   readonly times: readonly number[];

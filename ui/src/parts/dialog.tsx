@@ -67,7 +67,7 @@ export function DialogForm({
   readonly title: string;
   /** The text of the button. */
   readonly submit: string;
-  /** What failed if `onSubmit` throws: `The tags could not be deleted`. */
+  /** The failure to show if `onSubmit` throws: `The tags could not be deleted`. */
   readonly what: string;
   readonly onSubmit: () => Promise<unknown>;
   readonly onClose: () => void;

@@ -1,11 +1,11 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useId } from 'preact/hooks';
 
-/** What every field has. */
+/** The properties of every field. */
 interface FieldTexts {
   readonly label: string;
   readonly help?: ComponentChildren;
-  /** What is wrong with the value. */
+  /** The problem with the value. */
   readonly problem?: string | undefined;
 }
 

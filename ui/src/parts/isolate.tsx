@@ -2,9 +2,9 @@ import type { ComponentChildren, VNode } from 'preact';
 import { Fragment } from 'preact';
 
 /**
- * Returns a text as an element of its own direction: texts of images, users and upstreams may be in any script, and may hold
- * marks that change the direction of what follows. Long names can break after their separators. Returns everything else as
- * it is.
+ * Returns a text as an element with its own direction: texts of images, users and upstreams may be in any script, and may
+ * contain marks that change the direction of the following text. Long names can break after their separators. Returns
+ * values that are not texts unchanged.
  */
 export function isolate(content: ComponentChildren): ComponentChildren {
   return typeof content === 'string' ? <bdi>{breakable(content)}</bdi> : content;

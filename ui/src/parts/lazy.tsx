@@ -15,7 +15,7 @@ export function lazy<Props extends object>(load: () => Promise<ComponentType<Pro
         (error: unknown) => setProblem(toProblem(error)),
       );
     }, []);
-    // After an update of the registry, an open page asks for files that do not exist any more.
+    // After an update of the registry, an open page requests files that no longer exist.
     if (problem !== undefined)
       return <Problem error={problem} what="A part of the page could not be loaded" retry={() => location.reload()} />;
     return Loaded === undefined ? <Loading /> : <Loaded {...props} />;

@@ -90,7 +90,7 @@ export function Section({
   );
 }
 
-/** Facts with their names. Facts without a value are left out. */
+/** Facts with their names. Omits facts without a value. */
 export function Facts({
   facts,
 }: {

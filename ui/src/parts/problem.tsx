@@ -12,7 +12,7 @@ export function Problem({
   retry,
 }: {
   readonly error: ApiError;
-  /** What failed: `The tags could not be read`. */
+  /** The failure: `The tags could not be read`. */
   readonly what: string;
   readonly retry?: (() => void) | undefined;
 }): VNode {
@@ -62,12 +62,12 @@ export function Answered<T>({
   );
 }
 
-/** Shows that something is being read. It appears only after a moment, so that fast answers do not flicker. */
+/** Shows that the page is loading. It appears only after a moment, so that fast answers do not flicker. */
 export function Loading(): VNode {
   return <p class="loading faint">Loading…</p>;
 }
 
-/** Shows that a list has nothing, and what to do about it. */
+/** Shows that a list is empty, and what to do about it. */
 export function Empty({ children }: { readonly children: ComponentChildren }): VNode {
   return <div class="empty">{children}</div>;
 }

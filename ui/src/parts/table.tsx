@@ -35,7 +35,7 @@ interface Order {
 }
 
 interface TableProps<Row> {
-  /** What the table lists, for screen readers. */
+  /** The description of the table for screen readers. */
   readonly caption: string;
   readonly rows: readonly Row[];
   readonly columns: readonly Column<Row>[];
@@ -47,7 +47,7 @@ interface TableProps<Row> {
   readonly selection?: Selection<Row> | undefined;
 }
 
-/** Shows rows in a table that can be sorted. Of long lists, only the rows near the screen are in the page. */
+/** Shows rows in a table that can be sorted. Renders only the rows of a long list that are near the screen. */
 export function Table<Row>({
   caption,
   rows,

@@ -8,15 +8,15 @@ export interface WindowRows {
   /** The height of the rows before and after them, in px. */
   readonly before: number;
   readonly after: number;
-  /** Takes the real height of a row, which has its index in `data-index`. */
+  /** Records the real height of a row, which has its index in `data-index`. */
   readonly measure: (row: HTMLTableRowElement | null) => void;
 }
 
 const rowHeight = 37;
-/** Shorter lists are in the page as a whole. */
+/** Shorter lists are rendered completely. */
 const maxWholeRows = 100;
 
-/** Keeps only the rows near the screen in the page. The page itself scrolls. */
+/** Renders only the rows near the screen. The page itself scrolls. */
 export function useWindowRows(count: number, body: RefObject<HTMLElement>): WindowRows {
   const [, render] = useState(0);
   const margin = useRef(0);

@@ -17,7 +17,7 @@ interface Row {
 
 const permissions = ['pull', 'push', 'delete', 'monitor', 'admin'];
 
-/** Asks what the rules allow a person, and shows which rules do, or what would be needed. */
+/** Shows what the rules allow a user, which rules do, and what would be needed otherwise. */
 export function AccessCheck({ query }: { readonly query: URLSearchParams }): VNode {
   const [user, setUser] = useState(query.get('user') ?? '');
   const [groups, setGroups] = useState(query.get('groups') ?? '');

@@ -16,7 +16,7 @@ export function wordsOf(text: string): readonly string[] {
   return text.split(/[\s,]+/).filter((word) => word !== '');
 }
 
-/** Returns who a rule applies to. */
+/** Returns in words to whom a rule applies. */
 export function describePeople({ users = [], groups = [], anonymous, authenticated }: Partial<RuleDocument>): string {
   return [
     ...(anonymous === true ? ['everyone'] : []),
@@ -162,7 +162,7 @@ function DeleteRule({
     >
       <p>
         {describePeople(rule)}: {rule.allow.join(', ')} of {rule.names?.join(', ') ?? 'everything'}. This applies to the
-        next request, also with tokens that were issued before.
+        next request, even for tokens that were issued before.
       </p>
     </DialogForm>
   );

@@ -24,10 +24,10 @@ const tabs = [
   { key: 'people', title: 'People', href: '#/access/people' },
   { key: 'rules', title: 'Rules', href: '#/access/rules' },
   { key: 'sessions', title: 'Sessions', href: '#/access/sessions' },
-  { key: 'check', title: 'What may X do?', href: '#/access/check' },
+  { key: 'check', title: 'Check access', href: '#/access/check' },
 ] as const;
 
-/** Access control: accounts with their tokens, people, rules, sessions, and what they allow a person. */
+/** Access control: accounts with their tokens, people, rules, sessions, and a check of what they allow a user. */
 export function Access({ rest: [tab = 'accounts', name], query }: ViewProps): VNode {
   if (tab === 'accounts' && name !== undefined) return <Account name={name} />;
   return (

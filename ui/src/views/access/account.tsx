@@ -49,9 +49,9 @@ export function Account({ name }: { readonly name: string }): VNode {
                 'Access',
                 <span key="access">
                   <a href={hrefOf('/access/check', { user: value.name, groups: value.groups.join(' ') })}>
-                    what it may do
+                    permissions
                   </a>
-                  , as the <a href={hrefOf('/access/rules')}>rules</a> allow it
+                  , by the <a href={hrefOf('/access/rules')}>rules</a>
                 </span>,
               ],
             ]}

@@ -1,8 +1,8 @@
 import type { LoginProblemCode } from '../../../../src/protocol/documents/session.js';
 
-/** What the registry reports after a login at a provider failed. */
+/** The texts for the problems that the registry reports after a failed login at a provider. */
 const texts: Readonly<Record<LoginProblemCode, string>> = {
-  again: 'The login took too long, or began in another window. Log in again.',
+  again: 'The login took too long, or was started in another window. Log in again.',
   name: 'A user of this registry already has this name. Ask an administrator.',
   email: 'The provider has not verified your e-mail address.',
   claims: 'This registry does not accept your account at the provider. Ask an administrator.',

@@ -16,14 +16,14 @@ const lifetimes = [
 ] as const;
 
 const permissions = [
-  ['', 'what the rules allow its owner'],
+  ['', 'everything that the rules allow its owner'],
   ['pull', 'only pull'],
   ['pull push', 'pull and push'],
 ] as const;
 
-/** Returns what the limits of a token leave. */
+/** Returns in words what a token with these limits allows. */
 export function describeLimits(limits: AccountTokenDocument['limits']): string {
-  if (limits === undefined) return 'what the rules allow its owner';
+  if (limits === undefined) return 'everything that the rules allow its owner';
   return limits.map(({ names, allow }) => `${allow.join(', ')} of ${names.join(', ')}`).join('; ');
 }
 

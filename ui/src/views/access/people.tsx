@@ -24,7 +24,7 @@ interface Asked {
   readonly change: Change;
 }
 
-/** Everyone who can log in. Those whom a provider or the application knows can be kept out here. */
+/** Everyone who can log in. Users of a provider or of the application can be locked out here. */
 export function People(): VNode {
   const [asked, ask] = useState<Asked | undefined>(undefined);
   const answer = useAnswer(
@@ -70,7 +70,7 @@ function columnsOf(ask: (asked: Asked) => void): readonly Column<PersonDocument>
     },
     {
       key: 'source',
-      title: 'Known by',
+      title: 'Source',
       isWide: true,
       compare: (one, other) => compareNaturally(one.source, other.source),
       cell: ({ source }) => sources[source] ?? source,
@@ -123,7 +123,7 @@ const words: Readonly<Record<Change, { readonly title: string; readonly done: st
   disable: {
     title: 'Disable',
     done: 'Disabled',
-    effect: 'All sessions end, and tokens stop working with the next request. None is deleted.',
+    effect: 'All sessions end, and tokens stop working with the next request, but are not deleted.',
   },
   enable: { title: 'Enable', done: 'Enabled', effect: 'The tokens work again, and so does the login.' },
   remove: {

@@ -15,7 +15,7 @@ type Session = SessionListDocument['sessions'][number];
 
 /**
  * Lists logins to the web UI, and ends one or all of them.
- * @param user whose. Absent: everyone's.
+ * @param user the user whose sessions to list. Absent: everyone's.
  */
 export function Sessions({ user }: { readonly user?: string }): VNode {
   const [asked, ask] = useState<Session | 'all' | undefined>(undefined);

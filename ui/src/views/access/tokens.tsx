@@ -13,8 +13,8 @@ import { describeLimits, NewToken } from './new-token.tsx';
 
 /**
  * The tokens of an account or of the user of the page.
- * @param account the name with which docker logs in
- * @param path where the API has the tokens
+ * @param account the user name for docker login
+ * @param path the path of the tokens in the API
  */
 export function Tokens({ account, path }: { readonly account: string; readonly path: string }): VNode {
   const [asked, ask] = useState<'token' | AccountTokenDocument | undefined>(undefined);

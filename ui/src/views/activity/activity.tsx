@@ -15,7 +15,7 @@ import { Digest, When } from '../../parts/texts.tsx';
 import { useEvents, type EventsFilter } from './use-events.ts';
 import { RestoreTag } from './restore-tag.tsx';
 
-/** What happened, in words. Types that are not here are shown as they are. */
+/** The texts of event types. Other types are shown as they are. */
 const verbs: Readonly<Record<string, string>> = {
   'tag.moved': 'tagged',
   'tag.deleted': 'deleted tag',
@@ -37,7 +37,7 @@ const groups: Readonly<Record<string, readonly [title: string, types: readonly s
   jobs: ['jobs', all('job')],
 };
 
-/** What happened: changes of the registry, or the requests that it answered. New ones appear by themselves. */
+/** The changes of the registry, or the requests that it answered. New ones appear automatically. */
 export function Activity({ query }: ViewProps): VNode {
   const [isPaused, setPaused] = useState(false);
   const tab = query.get('tab') === 'requests' ? 'requests' : 'changes';
@@ -70,7 +70,7 @@ export function Activity({ query }: ViewProps): VNode {
 
 const Requests = lazy(() => import('./requests.tsx').then((module) => module.Requests));
 
-/** Who changed what, the newest first. */
+/** The changes with their users, newest first. */
 function Changes({ query, isPaused }: { readonly query: URLSearchParams; readonly isPaused: boolean }): VNode {
   const [restored, setRestored] = useState<EventDocument | undefined>(undefined);
   const answer = useEvents(filterOf(query), isPaused);

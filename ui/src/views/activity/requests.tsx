@@ -13,7 +13,7 @@ interface RequestsProps {
   readonly isPaused: boolean;
 }
 
-/** The last requests that the registry answered. New ones appear by themselves. */
+/** The last requests that the registry answered. New ones appear automatically. */
 export function Requests({ query, isPaused }: RequestsProps): VNode {
   const answer = useRequests(isPaused);
   const shown = answer.value?.filter(filterOf(query));

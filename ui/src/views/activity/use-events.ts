@@ -11,17 +11,17 @@ export interface EventsFilter {
   readonly by: string | undefined;
 }
 
-/** Events, the newest first, and how to get more. */
+/** Events, newest first, and a function that reads more. */
 export interface EventsAnswer extends Answer<readonly EventDocument[]> {
   /** Reads older events. Absent when there are none. */
   readonly readOlder: (() => void) | undefined;
 }
 
-/** Newest events that stay on the page. */
+/** The number of events that stay on the page. */
 const maxEvents = 2000;
 const pageSize = 100;
 
-/** Reads events, and every 2 seconds those that are new, unless it is paused. */
+/** Reads events, and new ones every 2 seconds unless it is paused. */
 export function useEvents(filter: EventsFilter, isPaused: boolean): EventsAnswer {
   const key = JSON.stringify(filter);
   const ask = (at: Readonly<Record<string, string>>, signal?: AbortSignal): Promise<EventsDocument> =>

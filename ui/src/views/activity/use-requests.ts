@@ -3,10 +3,10 @@ import type { RequestDocument, RequestsDocument } from '../../../../src/protocol
 import { get } from '../../api.ts';
 import { useAnswer, useEvery, type Answer } from '../../use-answer.ts';
 
-/** As many as the registry remembers. */
+/** The number of requests that the registry remembers. */
 const maxRequests = 1000;
 
-/** Reads the last requests, the newest first, and every 2 seconds those that are new, unless it is paused. */
+/** Reads the last requests, newest first, and new ones every 2 seconds unless it is paused. */
 export function useRequests(isPaused: boolean): Answer<readonly RequestDocument[]> {
   const first = useAnswer((signal) => get<RequestsDocument>('requests', { n: maxRequests }, signal), []);
   const [newer, setNewer] = useState<readonly RequestDocument[]>([]);

@@ -14,7 +14,7 @@ import { PurgeCache } from './purge-cache.tsx';
 
 type Choice = { readonly action: 'explain' | 'ask' | 'purge'; readonly tag: string };
 
-/** The cached tags of an image: how fresh they are, why, and what keeps them. */
+/** The cached tags of an image, with their freshness and pins. */
 export function CacheTags({ repository, image }: { readonly repository: string; readonly image: string }): VNode {
   const [choice, choose] = useState<Choice | undefined>(undefined);
   const answer = useAnswer(

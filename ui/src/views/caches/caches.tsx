@@ -18,7 +18,7 @@ import { PurgeCache } from './purge-cache.tsx';
 
 type Cache = RepositoryDocument & { readonly status?: CacheStatusDocument };
 
-/** The caches; or one of them with its images; or an image with its tags. */
+/** The list of caches, one of them with its images, or an image with its tags. */
 export function Caches({ rest: [repository, ...image] }: ViewProps): VNode {
   if (repository === undefined) return <CacheList />;
   if (image.length === 0) return <OneCache repository={repository} />;
@@ -36,7 +36,7 @@ function CacheList(): VNode {
         {({ repositories }) => {
           const caches = repositories.filter(({ repo_type: type, cache }) => type === 'remote' && cache !== false);
           return caches.length === 0 ? (
-            <Empty>No repository is a cache: a remote repository whose content is stored here.</Empty>
+            <Empty>There are no caches. A cache is a remote repository that stores content here.</Empty>
           ) : (
             <Table caption="Caches" rows={caches} columns={listColumns} keyOf={({ name }) => name} />
           );

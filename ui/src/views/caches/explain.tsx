@@ -30,7 +30,7 @@ export function Explain({
     [name, reference],
   );
   return (
-    <Dialog title={`Who answers for ${name}:${reference}?`} onClose={onClose} isWide>
+    <Dialog title={`Which repository answers for ${name}:${reference}?`} onClose={onClose} isWide>
       <div class="body">
         <Answered answer={answer} what="The explanation could not be read">
           {(explanation) => <Path explanation={explanation} />}
@@ -65,7 +65,7 @@ export function AskUpstream({
   return (
     <Dialog title={`Asked the upstream for ${repository}/${image}:${tag}`} onClose={onClose} isWide>
       <div class="body">
-        <Answered answer={answer} what="The upstream gave no answer">
+        <Answered answer={answer} what="The upstream could not be asked">
           {(explanation) => <Path explanation={explanation} />}
         </Answered>
       </div>

@@ -41,7 +41,7 @@ export function ProbeButton({
       {result === undefined && problem === undefined ? undefined : (
         <Dialog title={`Upstream of ${repository}`} onClose={close}>
           <div class="body">
-            {problem === undefined ? undefined : <Problem error={problem} what="The upstream was not asked" />}
+            {problem === undefined ? undefined : <Problem error={problem} what="The upstream could not be asked" />}
             {result === undefined ? undefined : <Result result={result} />}
           </div>
         </Dialog>
@@ -57,11 +57,13 @@ function Result({
 }): VNode {
   return (
     <>
-      <p class={reason === null ? '' : 'wrong'}>{reason === null ? 'The upstream answers.' : `No: ${reason}.`}</p>
+      <p class={reason === null ? '' : 'wrong'}>
+        {reason === null ? 'The upstream answers.' : `The upstream does not answer: ${reason}.`}
+      </p>
       <Facts
         facts={[
           ['Status', status ?? 'no answer'],
-          ['Took', `${formatNumber(duration)} ms`],
+          ['Duration', `${formatNumber(duration)} ms`],
           ['Circuit breaker', state],
         ]}
       />

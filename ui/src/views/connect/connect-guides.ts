@@ -1,10 +1,10 @@
-/** Where clients find the registry. */
+/** The address of the registry for clients. */
 export interface Place {
   /** The host with its port. */
   readonly host: string;
   /** Whether it speaks https. */
   readonly secure: boolean;
-  /** What precedes `/v2`. */
+  /** The path before `/v2`. */
   readonly prefix: string;
 }
 
@@ -16,14 +16,14 @@ export interface Lines {
   readonly text: string;
 }
 
-/** What a client needs to use the registry. */
+/** The instructions for one client. */
 export interface Guide {
   readonly key: string;
   readonly client: string;
   readonly lines: readonly Lines[];
 }
 
-/** Returns what each client needs to use a repository of the registry. */
+/** Returns the instructions for each client to use a repository of the registry. */
 export function connectGuides(place: Place, repository: string): readonly Guide[] {
   const image = `${place.host}/${repository}/app:1`;
   return [
@@ -40,7 +40,7 @@ export function connectGuides(place: Place, repository: string): readonly Guide[
   ];
 }
 
-/** The daemon allows plain http to these hosts by itself. */
+/** Returns whether the daemon allows plain http to the host by default. */
 function isLoopback(host: string): boolean {
   return /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/.test(host);
 }
@@ -61,7 +61,7 @@ function podmanLines({ host, secure }: Place, image: string): readonly Lines[] {
   const file = '/etc/containers/registries.conf.d/artifactapi.conf';
   const settings = `[[registry]]\nlocation = "${host}"\ninsecure = true`;
   return [
-    ...(secure ? [] : [{ title: 'Allow plain http, also for buildah', file, text: settings }]),
+    ...(secure ? [] : [{ title: 'Allow plain http, for buildah too', file, text: settings }]),
     { title: 'Log in', text: `podman login ${host}` },
     { title: 'Push', text: `podman push app:1 ${image}` },
     { title: 'Pull', text: `podman pull ${image}` },
@@ -80,9 +80,9 @@ function containerdLines(place: Place, image: string): readonly Lines[] {
     ...(isBelow ? ['  override_path = true'] : []),
   ].join('\n');
   return [
-    { title: 'Where the registry is', file: `/etc/containerd/certs.d/${host}/hosts.toml`, text: settings },
+    { title: 'Describe the registry', file: `/etc/containerd/certs.d/${host}/hosts.toml`, text: settings },
     {
-      title: 'Read that folder (containerd 2.x)',
+      title: 'Enable the folder (containerd 2.x)',
       file: '/etc/containerd/config.toml',
       text: `[plugins."io.containerd.cri.v1.images".registry]\n  config_path = "/etc/containerd/certs.d"`,
     },

@@ -73,7 +73,7 @@ function Prefixed({ prefix }: { readonly prefix: string }): VNode {
     <div class="note">
       <Icon name="warning" />
       <div>
-        The registry is mounted below <code>{prefix}</code>. Only containerd can be told so. For other clients, a proxy
+        The registry is mounted below <code>{prefix}</code>. Only containerd supports that. For other clients, a proxy
         must forward <code>/v2/</code> to <code>{prefix}/v2/</code>.
       </div>
     </div>

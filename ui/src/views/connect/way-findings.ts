@@ -13,7 +13,7 @@ export interface Attempt {
   readonly result: SelfTestDocument | ApiError;
 }
 
-/** What a test means. */
+/** The conclusion from a test. */
 export interface Finding {
   readonly isGood: boolean;
   readonly text: string;
@@ -23,14 +23,14 @@ export interface Finding {
 
 const MiB = 2 ** 20;
 
-/** The bodies to send, as their sizes with the SHA-256 of as many zeros. */
+/** The bodies to send: their sizes, with the SHA-256 of as many zeros. */
 export const testBodies: ReadonlyMap<number, string> = new Map([
   [MiB, '30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58'],
   [64 * MiB, '3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351'],
   [256 * MiB, 'a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484'],
 ]);
 
-/** Sockets of this machine and of proxies hold smaller bodies as a whole, so that times tell nothing about them. */
+/** Socket buffers of this machine and of proxies hold smaller bodies completely, so their times say nothing. */
 const minJudgedBytes = 32 * MiB;
 
 const size = 'client_max_body_size 0;';
@@ -89,7 +89,7 @@ export function judgeOrigin(seen: string | null, page: string): Finding {
   if (seen === page) return { isGood: true, text: `The registry knows that it is reached at ${page}.` };
   return {
     isGood: false,
-    text: `The registry believes that it is reached at ${seen ?? 'no host'}, but this page is at ${page}. docker login goes to the wrong place. Set publicUrl, or add the proxy to trustedProxies and let it send these headers.`,
+    text: `The registry believes that it is reached at ${seen ?? 'no host'}, but this page is at ${page}. docker login is sent to the wrong address. Set publicUrl, or add the proxy to trustedProxies and let it send these headers.`,
     fix: headers,
   };
 }

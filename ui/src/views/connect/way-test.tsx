@@ -13,11 +13,11 @@ import { judgeAttempt, judgeOrigin, testBodies, type Attempt, type Finding } fro
 
 interface State {
   readonly attempts: readonly Attempt[];
-  /** The body that is on its way. */
+  /** The body that is being sent. */
   readonly progress?: UploadProgress | undefined;
 }
 
-/** A button that sends bodies to the registry, and tells what proxies on the way did to them. */
+/** A button that sends bodies to the registry, and reports what proxies on the way did to them. */
 export function WayTest(): VNode {
   const [state, setState] = useState<State | undefined>(undefined);
   const abort = useRef<AbortController | undefined>(undefined);
@@ -42,8 +42,8 @@ export function WayTest(): VNode {
       }
     >
       <p class="faint">
-        Sends 1, 64 and 256 MiB to this page’s management API, and tells what a proxy did to them. The registry keeps
-        nothing. A proxy may treat <code>/v2/</code> differently.
+        Sends 1, 64 and 256 MiB to this page’s management API, and reports what a proxy did to them. The registry does
+        not store them. A proxy may treat <code>/v2/</code> differently.
       </p>
       {state?.attempts.map((attempt) => (
         <Found key={attempt.size} finding={judgeAttempt(attempt)} />
@@ -109,7 +109,7 @@ function Found({ finding: { isGood, text, fix } }: { readonly finding: Finding }
   );
 }
 
-/** What the registry knows of this browser. */
+/** Shows how the registry sees this browser. */
 function Seen({ attempts }: { readonly attempts: readonly Attempt[] }): VNode | null {
   const answer = attempts.map(({ result }) => result).find((result) => !(result instanceof ApiError));
   if (answer === undefined || answer instanceof ApiError) return null;

@@ -1,7 +1,7 @@
 import type { ConfigDocument, ManifestDocument } from '../../../../src/protocol/documents/manifests.js';
 import { parseEnvironment } from './environment.ts';
 
-/** Where something is: in both manifests, or only in one. */
+/** The place of an item: in both manifests, or only in one. */
 export type Side = 'both' | 'first' | 'second';
 
 /** A layer of one or both manifests. */
@@ -91,7 +91,7 @@ function settingsOf(config: ConfigDocument | undefined): Texts {
     ['Entrypoint', listOf(config?.entrypoint)],
     ['Command', listOf(config?.cmd)],
     ['User', config?.user],
-    ['Working folder', config?.working_dir],
+    ['Working directory', config?.working_dir],
     ['Ports', config?.exposed_ports?.join(', ')],
     ['Volumes', config?.volumes?.join(', ')],
     ['Stop signal', config?.stop_signal],

@@ -36,7 +36,7 @@ interface PairProps extends CompareProps {
   readonly manifests: readonly [first: ManifestDocument, second: ManifestDocument];
 }
 
-/** What differs between two manifests of an image, and the bytes that an update from the first to the second transfers. */
+/** The differences between two manifests of an image, and the bytes that an update from the first to the second transfers. */
 export function Compare({ name, first, second }: CompareProps): VNode {
   const answer = useAnswer(
     (signal) => {
@@ -211,7 +211,7 @@ function PlatformChange({ name, row }: { readonly name: ImageName; readonly row:
 
 interface ChangesProps {
   readonly title: string;
-  /** How the two manifests are called. */
+  /** The names of the two manifests. */
   readonly titles: readonly [first: string, second: string];
   readonly rows: readonly Difference[];
   readonly actions?: ComponentChildren;

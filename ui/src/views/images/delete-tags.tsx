@@ -9,13 +9,13 @@ import { announce } from '../../parts/status.tsx';
 import { Bytes, Digest, When } from '../../parts/texts.tsx';
 import { useAnswer } from '../../use-answer.ts';
 
-/** What to delete of an image. */
+/** The content of an image to delete. */
 export interface Targets {
   readonly tags: readonly string[];
   readonly digests: readonly string[];
 }
 
-/** Asks whether to delete tags or untagged manifests. The registry itself says what goes, what stays, and why. */
+/** Asks whether to delete tags or untagged manifests. The registry reports what it would delete, what stays, and why. */
 export function DeleteTags({
   name,
   targets,
@@ -61,7 +61,7 @@ function describeTargets({ tags, digests }: Targets): string {
   return count(digests.length, 'untagged manifest');
 }
 
-/** Items of each list that the dialog shows. */
+/** The number of items of each list that the dialog shows. */
 const maxShown = 8;
 
 function Preview({ report }: { readonly report: DeletionDocument }): VNode {

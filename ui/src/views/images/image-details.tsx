@@ -13,7 +13,7 @@ interface DetailProps {
   readonly manifest: ManifestDocument;
 }
 
-/** What an image is: its manifest, its platforms, its config, labels and annotations. */
+/** The details of an image: its manifest, platforms, config, labels and annotations. */
 export function ImageDetails({ name, manifest }: DetailProps): VNode {
   const { config } = manifest;
   return (
@@ -129,7 +129,7 @@ function Config({ config }: { readonly config: ConfigDocument }): VNode {
             ['Entrypoint', commandOf(config.entrypoint)],
             ['Command', commandOf(config.cmd)],
             ['User', config.user],
-            ['Working folder', config.working_dir && <code key="dir">{config.working_dir}</code>],
+            ['Working directory', config.working_dir && <code key="dir">{config.working_dir}</code>],
             ['Ports', config.exposed_ports?.join(', ')],
             ['Volumes', config.volumes?.join(', ')],
             ['Stop signal', config.stop_signal],

@@ -82,7 +82,7 @@ function Download({
   );
 }
 
-/** What refers to an image: signatures, SBOMs and other artifacts. */
+/** The referrers of an image: signatures, SBOMs and other artifacts. */
 export function Referrers({ name, manifest }: TabProps): VNode {
   if (manifest.referrers.length === 0) {
     return <Empty>Nothing refers to this manifest: no signature, no SBOM and no other artifact.</Empty>;
@@ -145,7 +145,7 @@ function indent(text: string): string {
   }
 }
 
-/** What keeps a manifest: tags and the manifests that name it. */
+/** The tags and manifests that keep a manifest because they name it. */
 export function UsedBy({ name, manifest }: TabProps): VNode {
   const { tags, named_by: parents } = manifest;
   if (tags.length + parents.length === 0) {

@@ -19,7 +19,7 @@ interface ImageProps {
   readonly query: URLSearchParams;
 }
 
-/** One manifest of an image, and what it names. */
+/** One manifest of an image, and its content. */
 export function ImageView({ name, reference, query }: ImageProps): VNode {
   const isDigest = reference.includes(':');
   const answer = useAnswer(

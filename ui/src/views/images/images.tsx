@@ -130,13 +130,13 @@ function ImageTable({
   );
 }
 
-/** Neither pulled nor pushed in these days: who pushes now may pull soon. */
+/** Images that were neither pulled nor pushed in these days: someone who pushes now may pull soon. */
 function isUnused(days: number): (image: ImageDocument) => boolean {
   const since = Date.now() - days * 86_400_000;
   return ({ pushed_at: pushed, pulled_at: pulled }) => Math.max(timeOf(pushed), timeOf(pulled)) < since;
 }
 
-/** The images by the first part of their names, which often is a team or a project. */
+/** The images, grouped by the first part of their names, which is often a team or a project. */
 function ImageGroups({ items }: { readonly items: readonly ImageDocument[] }): VNode {
   const groups = new Map<string, ImageDocument[]>();
   for (const image of items) {

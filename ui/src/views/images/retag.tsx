@@ -6,7 +6,7 @@ import { DialogForm } from '../../parts/dialog.tsx';
 import { TextField } from '../../parts/field.tsx';
 import { announce } from '../../parts/status.tsx';
 
-/** Asks for a tag that is to name a manifest. If the tag moved meanwhile, the registry refuses. */
+/** Asks for the tag that should name a manifest. The registry refuses if the tag has moved in the meantime. */
 export function Retag({
   name,
   reference,
@@ -15,7 +15,7 @@ export function Retag({
   onMoved,
 }: {
   readonly name: ImageName;
-  /** The tag or digest that the tag is to name. */
+  /** The tag or digest that the tag should name. */
   readonly reference: string;
   /** The tags of the image with their digests. */
   readonly tags: ReadonlyMap<string, string>;

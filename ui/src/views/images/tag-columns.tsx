@@ -7,7 +7,7 @@ import { isolate } from '../../parts/isolate.tsx';
 import type { Column } from '../../parts/table.tsx';
 import { Bytes, Digest, When } from '../../parts/texts.tsx';
 
-/** Returns what identifies a tag in a list: its name, or the digest of an untagged manifest. */
+/** Returns the key of a tag in a list: its name, or the digest of an untagged manifest. */
 export function tagKey({ name, digest }: TagDocument): string {
   return name ?? digest;
 }
@@ -82,7 +82,7 @@ export function tagColumns(image: ImageName, items: readonly TagDocument[]): rea
   ];
 }
 
-/** Tags beside a tag that name the same digest. */
+/** The other tags that name the same digest. */
 const maxSame = 3;
 
 function TagCell({

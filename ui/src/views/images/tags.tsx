@@ -188,7 +188,7 @@ function TagList({ name, q, untagged, items, list, onChanged }: ListProps): VNod
   );
 }
 
-/** The older one first, as comparisons read. */
+/** The older one first, the usual order of a comparison. */
 function byPush(one: TagDocument, other: TagDocument): number {
   return Date.parse(one.pushed_at) - Date.parse(other.pushed_at);
 }
@@ -202,9 +202,9 @@ function digestsOf(items: readonly TagDocument[]): ReadonlyMap<string, string> {
   return new Map(items.flatMap(({ name, digest }) => (name === undefined ? [] : [[name, digest] as const])));
 }
 
-/** Tags or manifests that the registry deletes in one request. */
+/** The maximum number of tags or manifests that the registry deletes in one request. */
 const maxDeleted = 1000;
-/** Images that the registry exports as one archive. */
+/** The maximum number of images that the registry exports as one archive. */
 const maxExported = 100;
 
 function Actions({

@@ -96,7 +96,7 @@ function Done({
           </a>
         ))}
         ({formatBytes(blobs.bytes)}
-        {present === 0 ? '' : `; ${count(present, 'blob was', 'blobs were')} here already`})
+        {present === 0 ? '' : `; ${count(present, 'blob was', 'blobs were')} already stored`})
       </div>
     </div>
   );

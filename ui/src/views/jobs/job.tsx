@@ -41,7 +41,7 @@ export function Report({ job, isShort = false }: { readonly job: JobDocument; re
 
 const times = new Set(['started at', 'finished at']);
 
-/** Returns the figures and texts of a report, also of objects inside. */
+/** Returns the figures and texts of a report, including those of nested objects. */
 function factsOf(report: object, prefix = ''): readonly (readonly [name: string, text: string])[] {
   return Object.entries(report).flatMap(([key, value]: [string, unknown]) => {
     const name = `${prefix}${key.replaceAll('_', ' ')}`;
@@ -96,7 +96,7 @@ export function Job({ id }: { readonly id: string }): VNode {
   );
 }
 
-/** What a retention job would delete, and a button that confirms it. */
+/** The plan of a retention job, and a button that confirms it. */
 function Plan({ job, onDone }: { readonly job: JobDocument; readonly onDone: () => void }): VNode {
   const [isConfirming, setConfirming] = useState(false);
   const answer = useAnswer((signal) => readPlan(job.id, signal), [job.id]);
@@ -172,7 +172,7 @@ const planColumns: readonly Column<PlannedItemDocument>[] = [
   },
   {
     key: 'waiting',
-    title: 'Waits',
+    title: 'Waiting',
     isWide: true,
     cell: ({ waiting }) => (waiting ? <span class="badge warn">exceeds the maximum share of its policy</span> : ''),
   },
@@ -206,8 +206,10 @@ function ConfirmPlan({
     >
       <p>
         This deletes{' '}
-        {plan === null ? 'what the policies find now' : count(plan.total, 'tag or manifest', 'tags and manifests')}.
-        Deleted manifests stay in the trash until they expire. This also confirms the changed policies.
+        {plan === null
+          ? 'everything that the policies find now'
+          : count(plan.total, 'tag or manifest', 'tags and manifests')}
+        . Deleted manifests stay in the trash until they expire. This also confirms the changed policies.
       </p>
     </DialogForm>
   );

@@ -17,7 +17,7 @@ import { useAnswer, useRefresh } from '../../use-answer.ts';
 import { Job, Report, State } from './job.tsx';
 import { StartJob } from './job-start.tsx';
 
-/** Jobs that run, and records of those that ended; or one job. */
+/** The running jobs and the records of finished ones, or one job. */
 export function Jobs({ rest: [id] }: ViewProps): VNode {
   return id === undefined ? <JobList /> : <Job id={id} />;
 }

@@ -20,7 +20,7 @@ import { Usage } from './usage.tsx';
 
 const refreshSeconds = 30;
 
-/** The state of the registry at a glance: what it stores, what is wrong, and its repositories. */
+/** The state of the registry at a glance: stored bytes, problems and repositories. */
 export function Overview(): VNode {
   const answer = useAnswer((signal) => get<StatusDocument>('status', {}, signal), []);
   useRefresh(refreshSeconds, answer);
@@ -219,7 +219,7 @@ function Upstream({ upstream }: { readonly upstream: RepositoryStatusDocument['u
   );
 }
 
-/** What to do with a registry that has nothing yet. */
+/** The first steps with an empty registry. */
 function FirstPush({ repositories }: { readonly repositories: readonly RepositoryStatusDocument[] }): VNode | null {
   const local = repositories.find(({ repo_type: type }) => type === 'local');
   const host = session.value?.registry.host;

@@ -49,7 +49,7 @@ export function Usage(): VNode {
   );
 }
 
-/** Asks for the sum alone if there are too many repositories. */
+/** Requests only the sum if there are too many repositories. */
 async function read({ days, step }: Period, signal: AbortSignal): Promise<StatisticsDocument> {
   const asked = { series: 'bytes', step, since: new Date(Date.now() - days * 86_400_000).toISOString() };
   try {
@@ -77,7 +77,7 @@ function Figures({ document }: { readonly document: StatisticsDocument }): VNode
   );
 }
 
-/** As many as there are colours; smaller ones are added up. */
+/** The number of colors; smaller repositories are added up. */
 const maxSeries = 6;
 
 /** Returns the series of the repositories, the largest first. */

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { SelectField, TextField } from '../../parts/field.tsx';
 
-/** What to do with the credentials for an upstream. */
+/** The changes to the credentials for an upstream. */
 export interface Credentials {
   readonly kind: 'keep' | 'none' | 'password' | 'token';
   readonly username: string;
@@ -46,7 +46,7 @@ export function CredentialFields({
           isStored ? 'A new URL, proxy or certificate removes the stored ones, unless you enter them again.' : undefined
         }
         problem={problem}
-        // The values are the kinds.
+        // The values of the options are the kinds.
         onChange={(kind) => set({ kind: kind as Credentials['kind'] })}
       />
       {value.kind === 'password' ? (

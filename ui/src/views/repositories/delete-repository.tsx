@@ -17,7 +17,7 @@ interface Content {
   readonly size_bytes: number;
 }
 
-/** Deletes a repository after it has shown what goes, and the user has typed the name. */
+/** Deletes a repository after it has shown what will be deleted, and the user has typed the name. */
 export function DeleteRepository({
   name,
   version,

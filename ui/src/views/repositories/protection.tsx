@@ -12,7 +12,7 @@ import { describePolicy } from './retention-text.ts';
 import { session } from '../../session.ts';
 import { toProblem } from '../../use-answer.ts';
 
-/** What limits and protects the images of a repository: the values that apply, and where they are set. */
+/** The limits and the protection of a repository's images: the values that apply, and their origins. */
 export function Protection({
   name,
   protection,
@@ -65,7 +65,7 @@ function TrashFact({ repository, seconds }: { readonly repository: string; reado
   if (seconds === 0) return <>none: deleted images cannot be restored</>;
   return (
     <p>
-      {formatDuration(seconds)} to restore what was deleted:{' '}
+      Deleted images can be restored for {formatDuration(seconds)}:{' '}
       <a href={hrefOf(`/repositories/${repository}/trash`)}>Trash</a>
     </p>
   );

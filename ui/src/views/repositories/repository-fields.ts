@@ -21,7 +21,7 @@ export interface Field {
   readonly help: string;
   /** Of a choice: values with their texts. */
   readonly choices: readonly (readonly [value: string, text: string])[];
-  /** Whether the form shows it at once. */
+  /** Whether the form shows it outside "More settings". */
   readonly isMain: boolean;
   /** The value of a new repository. */
   readonly initial: string;
@@ -37,7 +37,7 @@ type Values = Readonly<Record<string, string>>;
 
 /** These are not settings, or have fields of their own. */
 const others = new Set(['package_type', 'repo_type', 'name', 'credentials']);
-/** The fields that the form shows at once, in this order. */
+/** The fields that the form shows outside "More settings", in this order. */
 const main =
   'description upstream url cache tag_ttl_seconds max_cache_bytes pins members order push_to max_bytes immutable_tags mutable_tags trash_seconds'.split(
     ' ',
@@ -141,8 +141,8 @@ interface Member {
 }
 
 /**
- * Returns the settings in a form as the API takes them. Empty fields are left out, so that they get their defaults. Values that
- * are not understood are sent as they are: the registry says what is wrong with them.
+ * Returns the settings in a form as the API accepts them. Omits empty fields, so that they get their defaults. Sends values
+ * that it cannot parse as they are: the registry reports what is wrong with them.
  */
 export function settingsOf(fields: readonly Field[], values: Values): Record<string, unknown> {
   const given = fields.flatMap(({ name, kind }) => {
@@ -207,7 +207,7 @@ function numberOf(text: string): number | string {
   return Number.isNaN(value) ? text : value;
 }
 
-/** Returns the problems by the first name in their paths: those of `members[0].name` are at `members`. */
+/** Returns the problems by the first name in their paths: `members` has those of `members[0].name`. */
 export function problemsByField(detail: unknown): Readonly<Record<string, string>> {
   const found: Record<string, string> = {};
   if (!Array.isArray(detail)) return found;

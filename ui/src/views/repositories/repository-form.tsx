@@ -55,7 +55,7 @@ function Form({
 }: FormProps & { readonly title: string; readonly fields: readonly Field[]; readonly about: Schema }): VNode {
   const [name, setName] = useState(repository?.name ?? '');
   const [values, setValues] = useState(() => valuesFor(fields, repository));
-  // Of the values in the fields, even if the page reads the repository again.
+  // The version of the values in the fields, even if the page reads the repository again.
   const [seen] = useState(version);
   const [credentials, setCredentials] = useState<Credentials>(keptCredentials);
   const [problems, setProblems] = useState<Readonly<Record<string, string>>>({});
@@ -138,15 +138,16 @@ function Form({
 
 function problemsOf(error: unknown): Readonly<Record<string, string>> {
   if (!(error instanceof ApiError)) return {};
-  // The name is the only setting that can be taken.
+  // Only a name can be taken.
   const isTaken =
     error.code === 'CONFLICT' && (error.detail as { readonly name?: string } | undefined)?.name !== undefined;
   return isTaken ? { name: error.message } : problemsByField(error.detail);
 }
 
-const changedMeanwhile = 'someone else changed them meanwhile. Copy what you typed, close this form and open it again';
+const changedMeanwhile =
+  'someone else has changed them in the meantime. Copy your changes, close this form and open it again';
 
-/** The message of the registry leads to its detail, which the fields show. */
+/** The message of the registry refers to its detail, which the fields show. */
 function withFields(error: unknown, found: Readonly<Record<string, string>>): unknown {
   if (error instanceof ApiError && error.status === 412) return new ApiError(412, error.code, changedMeanwhile);
   const isShown = error instanceof ApiError && error.code === 'OPTIONS_INVALID' && Object.keys(found).length > 0;

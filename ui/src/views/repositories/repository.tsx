@@ -13,7 +13,7 @@ import { DeleteRepository } from './delete-repository.tsx';
 import { Protection } from './protection.tsx';
 import { RepositoryForm } from './repository-form.tsx';
 
-/** A repository: its settings, what limits and protects its content, and buttons to change or delete it. */
+/** A repository: its settings, limits and protection, and buttons to change or delete it. */
 export function OneRepository({ name, query }: { readonly name: string; readonly query: URLSearchParams }): VNode {
   const answer = useAnswer((signal) => getVersioned<RepositoryDocument>(`repositories/${name}`, signal), [name]);
   const { document: repository, version } = answer.value ?? {};
@@ -98,7 +98,7 @@ function Details({ repository }: { readonly repository: RepositoryDocument }): V
               Connect
             </a>,
           ],
-          ['Set in', origin === 'declared' ? 'the options of the registry, which alone can change it' : undefined],
+          ['Set in', origin === 'declared' ? 'the options of the registry; it can only be changed there' : undefined],
           ['Changed', origin === 'managed' ? <When key="changed" at={repository.updated_at} /> : undefined],
         ]}
       />

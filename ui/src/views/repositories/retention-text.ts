@@ -3,7 +3,7 @@ import { count, formatDuration } from '../../format.ts';
 
 type Policy = ProtectionDocument['retention'][number];
 
-/** Returns in words what a retention policy keeps. */
+/** Describes what a retention policy keeps. */
 export function describePolicy({ keep, untagged }: Policy): string {
   const tags = keep === undefined ? 'keeps all tags' : `keeps ${keep.map(describeLine).join(', and ')}`;
   const rest =
