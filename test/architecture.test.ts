@@ -37,7 +37,6 @@ const roots = new Set(['index', 'registry', 'composition', 'command']);
 /** The only place that may import each package (docs/architecture.md). */
 const homes: Readonly<Record<string, readonly RegExp[]>> = {
   level: [/^src\/storage\/level\//],
-  'classic-level': [/^src\/storage\/level\//],
   connect: [/^src\/command\/serve\/server\.ts$/],
   fastify: [/^adapters\/fastify\.ts$/],
   commander: [/^src\/command\//],

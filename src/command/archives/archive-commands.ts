@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { formatExamples } from '../client/client-command.js';
+import type { ImportDocument } from '../../protocol/documents/archives.js';
 import { addConnectionFlags, connect, connectTo, type Connection, type ConnectionFlags } from '../client/connection.js';
 import { CommandError, reportFailure, usageError, type CommandIo } from '../command-io.js';
 import { parseArchiveAddress, type ArchiveAddress } from './archive-address.js';
@@ -20,12 +21,6 @@ interface ExportFlags extends ConnectionFlags {
   readonly output: string;
   readonly platform?: string;
   readonly as?: string;
-}
-
-/** The parts of the answer to an import that the command prints. */
-interface Report {
-  readonly images: readonly { name: string; tags: readonly string[]; digest: string; platforms: readonly string[] }[];
-  readonly blobs: { total: number; bytes: number; already_present: number; already_present_bytes: number };
 }
 
 /** Adds `import` and `export`, which transfer archives to and from a registry. */
@@ -74,7 +69,7 @@ async function importFile(file: string, flags: ImportFlags, io: CommandIo): Prom
       body: [source, new ProgressStream(io.stderr, size)],
     });
     // An answer with a status below 300 comes from the import operation.
-    io.stdout.write(formatReport(answer as unknown as Report));
+    io.stdout.write(formatReport(answer as unknown as ImportDocument));
   } finally {
     source.destroy();
     await connection.close();
@@ -93,7 +88,7 @@ async function openFile(
   return stats.isFile() ? { source, size: stats.size } : { source };
 }
 
-function formatReport({ images, blobs }: Report): string {
+function formatReport({ images, blobs }: ImportDocument): string {
   const lines = images.map(({ name, tags, digest, platforms }) => {
     const names = tags.length === 0 ? [`${name}@${digest}`] : tags.map((tag) => `${name}:${tag}`);
     return `${names.join(' ')}  ${tags.length === 0 ? '' : `${digest}  `}${platforms.join(' ')}`.trimEnd();

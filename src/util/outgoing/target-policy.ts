@@ -34,10 +34,8 @@ export function createTargetPolicy({ configured, allow = false, log }: TargetPol
   };
   const isExempt = (host: string): boolean => allow === true || names.has(host);
   const lookup: LookupFunction = (hostname, options, callback) => {
-    // The type of the callback does not depend on `options.all`, as that of dns.lookup does.
-    if (isExempt(hostOf(hostname))) return dns.lookup(hostname, options, callback as never);
-    return dns.lookup(hostname, options, (error, found: string | LookupAddress[], family) => {
-      if (error !== null) return callback(error, found, family);
+    dns.lookup(hostname, options, (error, found: string | LookupAddress[], family) => {
+      if (error !== null || isExempt(hostOf(hostname))) return callback(error, found, family);
       const addresses = typeof found === 'string' ? [found] : found.map(({ address }) => address);
       const hidden = addresses.find(isRefused);
       if (hidden !== undefined) return callback(refuse(hostname, hidden), '', 4);

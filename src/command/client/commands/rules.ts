@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { CommandError, usageError, type CommandIo } from '../../command-io.js';
+import type { FindingDocument } from '../../../protocol/documents/access.js';
 import { permissions, type Permission } from '../../../protocol/settings/access-config.js';
 import type { Document } from '../api-client.js';
 import { addClientCommand, addCommandGroup, collect, type Run } from '../client-command.js';
@@ -14,17 +15,6 @@ interface RuleFlags {
   readonly forAuthenticated?: true;
   readonly forEveryone?: true;
   readonly file?: string;
-}
-
-interface Finding {
-  readonly allowed: boolean;
-  readonly by: readonly string[];
-  readonly would_need?: {
-    readonly login?: true;
-    readonly enabled_account?: true;
-    readonly groups?: readonly string[];
-    readonly rule?: object;
-  };
 }
 
 const ruleColumns: readonly Column[] = [
@@ -167,7 +157,7 @@ function addCan(program: Command, io: CommandIo): void {
       const report = await client.request('access.check', { query: { ...person, image, permission } });
       if (output.isJson) output.document(report, []);
       else await output.list(findingsOf(report), findingColumns, '');
-      const finding = permission === undefined ? undefined : (report[permission] as Finding);
+      const finding = permission === undefined ? undefined : (report[permission] as FindingDocument);
       if (finding?.allowed === false) {
         const where = image === undefined ? 'the registry' : image;
         throw new CommandError(`${user} may not ${String(permission)}: ${where}`);
@@ -192,7 +182,7 @@ function findingsOf(report: Document): readonly Document[] {
 }
 
 function describeNeed(document: Document): string | undefined {
-  const { would_need: need } = document as unknown as Finding;
+  const need = document['would_need'] as FindingDocument['would_need'];
   if (need === undefined) return undefined;
   const ways = [
     need.enabled_account === true ? 'an enabled account' : undefined,

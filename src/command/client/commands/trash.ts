@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { CommandError, usageError, type CommandIo } from '../../command-io.js';
+import type { TrashItemDocument } from '../../../protocol/documents/repositories.js';
 import type { ApiClient } from '../api-client.js';
 import {
   addClientCommand,
@@ -104,10 +105,10 @@ async function findDigest(
 ): Promise<string> {
   if (reference === undefined) throw usageError(`"${name}" has no tag: write <repository>/<image>:<tag> or @<digest>`);
   if (reference.includes(':')) return reference;
-  let found: { readonly digest: string; readonly deleted_at: string } | undefined;
+  let found: TrashItemDocument | undefined;
   for await (const item of client.list('trash.list', 'items', { params: { repository } })) {
     // The API answers `trash.list` with these documents.
-    const deleted = item as unknown as { image: string; tags: readonly string[]; digest: string; deleted_at: string };
+    const deleted = item as unknown as TrashItemDocument;
     const isMeant = deleted.image === image && deleted.tags.includes(reference);
     if (isMeant && (found === undefined || deleted.deleted_at > found.deleted_at)) found = deleted;
   }
