@@ -290,9 +290,13 @@ describe('the output of a command', () => {
       signal: stop.signal,
       onOutput: () => stop.abort(),
     });
-    const pushing = setInterval(() => void pushImage(scene.as(basic('root')), 'local/app', `at ${Date.now()}`), 300);
+    let pushes: Promise<unknown> = Promise.resolve();
+    const timer = setInterval(() => {
+      pushes = pushes.then(() => pushImage(scene.as(basic('root')), 'local/app', `at ${Date.now()}`));
+    }, 300);
     const { code, stdout } = await following;
-    clearInterval(pushing);
+    clearInterval(timer);
+    await pushes;
     expect(code).toBe(0);
     expect(documentsOf(stdout)[0]).toMatchObject({ repository: 'local', image: 'app', by: { principal: 'root' } });
   });
