@@ -23,6 +23,19 @@ export function auditing(ledger: () => ObjectLedger): void {
     );
   });
 
+  it('objects() by the first digits of an audit yields each object exactly once', async () => {
+    const { auditSteps } = ledger();
+    const digits = Math.log2(auditSteps) / 4;
+    const keys = Array.from({ length: 64 }, (_, i) => `o/${(i * 4).toString(16).padStart(2, '0')}-${i}`);
+    for (const key of keys) await ledger().putPlace(digest(key), place(key), { until: 1 });
+    const found: string[] = [];
+    for (let step = 0; step < auditSteps; step += 1) {
+      const part = await collect(ledger().objects(`o/${step.toString(16).padStart(digits, '0')}`));
+      found.push(...part.map(({ key }) => key));
+    }
+    expect(found.toSorted()).toEqual(keys.toSorted());
+  });
+
   it('saveAudit() replaces the state of the audit, unless another process did', async () => {
     expect(await ledger().audit()).toBeUndefined();
     const first = { step: 1, at: 10 };

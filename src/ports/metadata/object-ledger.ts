@@ -114,6 +114,11 @@ export interface TrashDue {
 
 /** The state of an object store, kept by a driver of the index. Times are milliseconds since the epoch. */
 export interface ObjectLedger {
+  /**
+   * In how many steps an audit reads all objects: more steps need less memory, but an index without an order by key reads all
+   * objects for each.
+   */
+  readonly auditSteps: 16 | 256;
   /** Returns an id that is created once. A marker in the bucket has the same id. */
   storeId(): Promise<string>;
   place(digest: Digest): Promise<ObjectPlace | undefined>;

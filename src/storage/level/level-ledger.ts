@@ -44,6 +44,7 @@ const pageSize = 1000;
 
 /** The ledger of an object store, in the index of one process: no claim of an earlier process counts. */
 export class LevelLedger implements ObjectLedger {
+  readonly auditSteps = 16;
   readonly #read: ReadIndex;
   readonly #writer: LevelWriter;
   /** Who holds which upload. */

@@ -82,6 +82,7 @@ interface HeldRow {
 
 /** The ledger of an object store in PostgreSQL, for any number of processes. */
 export class PostgresLedger implements ObjectLedger {
+  readonly auditSteps = 256;
   readonly #pool: PostgresPool;
   readonly #storeId: string;
 

@@ -6,8 +6,6 @@ const checkMs = 3_600_000;
 const intervalMs = 7 * 24 * 3_600_000;
 /** The minimum age of an unknown object: a younger one may be about to be named. */
 const minAgeMs = 2 * 24 * 3_600_000;
-/** Keys are random, so each step has about the same number of them. */
-const steps = 256;
 
 /** The dependencies of `S3Audit`. */
 export interface AuditParts {
@@ -58,9 +56,12 @@ export class S3Audit {
 
   async #run(): Promise<void> {
     const { ledger, now } = this.#parts;
-    for (let state = await ledger.audit(); !this.#closed && isDue(state, now()); state = await ledger.audit()) {
-      const step = (state?.step ?? steps) % steps;
-      await this.#compare(`o/${step.toString(16).padStart(2, '0')}`);
+    const { auditSteps: steps } = ledger;
+    // Keys are random, so each step has about the same number of them.
+    const { length: digits } = (steps - 1).toString(16);
+    for (let state = await ledger.audit(); !this.#closed && isDue(state, steps, now()); state = await ledger.audit()) {
+      const step = state === undefined || state.step >= steps ? 0 : state.step;
+      await this.#compare(`o/${step.toString(16).padStart(digits, '0')}`);
       await ledger.saveAudit(state, { step: step + 1, at: now() });
     }
   }
@@ -90,7 +91,7 @@ export class S3Audit {
   }
 }
 
-function isDue(state: AuditState | undefined, now: number): boolean {
+function isDue(state: AuditState | undefined, steps: number, now: number): boolean {
   return state === undefined || state.step < steps || now - state.at >= intervalMs;
 }
 
