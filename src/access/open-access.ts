@@ -7,7 +7,7 @@ import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
-import { createAccessCheck } from './rules/access-check.js';
+import { createAccessReport } from './rules/access-report.js';
 import { BearerTokens } from './tokens/bearer-token.js';
 import type { ChallengeOptions } from './authentication/challenge.js';
 import { ExternalTokens } from './tokens/external-tokens.js';
@@ -86,7 +86,7 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
       accounts,
       rules,
       people: createPeople({ accounts, htpasswd, people, sessions, lastLogins, groupsOf }),
-      check: createAccessCheck({ accounts, findPerson: (name) => people.describe(name), rules, groupsOf, needsGrants }),
+      check: createAccessReport({ accounts, findPerson: (name) => people.describe(name), rules, groupsOf, needsGrants }),
       ...administerKeys(keys),
     },
   });

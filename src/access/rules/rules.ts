@@ -1,5 +1,5 @@
 /**
- * Access rules: evaluates and stores them, and previews what they allow a user. `RuledAccess` consults them on each request.
+ * Access rules: `rules.ts` evaluates them for each request, `rule-book.ts` stores them, `access-report.ts` explains them.
  * Imported by access/ only.
  */
 import type { AccessLimit, AccessRule, Permission } from '../../protocol/settings/access-config.js';

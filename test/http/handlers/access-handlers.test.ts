@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createAccessCheck } from '../../../src/access/rules/access-check.js';
+import { createAccessReport } from '../../../src/access/rules/access-report.js';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import { StoredRuleBook } from '../../../src/access/rules/rule-book.js';
 import { BodyReader } from '../../../src/http/bodies/body-reader.js';
@@ -53,7 +53,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
         setDisabled: () => Promise.resolve(undefined),
         delete: () => Promise.resolve(false),
       },
-      check: createAccessCheck({
+      check: createAccessReport({
         accounts,
         findPerson: () => Promise.resolve(undefined),
         rules,

@@ -13,8 +13,8 @@ import { RegistryError } from '../../protocol/errors.js';
 import { anonymous } from '../../util/anonymous.js';
 import { gives, isAnonymous, isFor, type Subject } from './rules.js';
 
-/** The parts that `createAccessCheck` asks. */
-export interface AccessCheckParts {
+/** The dependencies of `createAccessReport`. */
+export interface AccessReportParts {
   readonly accounts: Pick<Accounts, 'get'>;
   /** Returns the record of someone whom an OIDC provider or the host application knows. */
   readonly findPerson: (
@@ -27,7 +27,7 @@ export interface AccessCheckParts {
 }
 
 /** Creates the function that reports what the rules allow a person. */
-export function createAccessCheck(parts: AccessCheckParts): AccessAdministration['check'] {
+export function createAccessReport(parts: AccessReportParts): AccessAdministration['check'] {
   return async ({ user, groups }, at) => {
     if (parts.needsGrants) {
       const message = 'the tokens of the external token server decide: this registry has no rules to check';
