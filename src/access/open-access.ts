@@ -86,7 +86,13 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
       accounts,
       rules,
       people: createPeople({ accounts, htpasswd, people, sessions, lastLogins, groupsOf }),
-      check: createAccessReport({ accounts, findPerson: (name) => people.describe(name), rules, groupsOf, needsGrants }),
+      check: createAccessReport({
+        accounts,
+        findPerson: (name) => people.describe(name),
+        rules,
+        groupsOf,
+        needsGrants,
+      }),
       ...administerKeys(keys),
     },
   });
