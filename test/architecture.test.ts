@@ -146,10 +146,12 @@ describe('architecture: layers', () => {
         'src/storage/folder-stores.ts',
         'src/storage/level/database/repair/level-repair.ts',
         'src/storage/backup/backups.ts',
+        'src/storage/rebuild/rebuilds.ts',
         'src/storage/files/system/files.ts',
       ],
     },
     { folder: 'src/storage/backup/', entrances: ['src/storage/backup/backups.ts'] },
+    { folder: 'src/storage/rebuild/', entrances: ['src/storage/rebuild/rebuilds.ts'] },
     {
       folder: 'src/storage/level/database/',
       entrances: ['src/storage/level/database/repair/level-repair.ts'],

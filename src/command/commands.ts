@@ -92,7 +92,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addBackupCommands(program, io);
   addImportRegistryCommand(program, io);
   addRepairCommand(program);
-  addStorageCommands(program);
+  addStorageCommands(program, io);
   addMigrateCommand(program, io);
   addCompletionCommand(program, io);
   program.helpCommand('help [command]', 'Show the help of a command');

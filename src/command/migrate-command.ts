@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { isBucketStorage, isDatabaseIndex } from '../options/storage-schema.js';
 import { messagesOf } from '../util/plain-log.js';
@@ -18,9 +17,9 @@ export function addMigrateCommand(program: Command, io: CommandIo): void {
 /** Returns what to print. */
 async function migrate(config: string, { env }: CommandIo): Promise<string> {
   // Loaded on demand, so that the other commands start faster.
-  const { resolveServeSettings } = await import('./serve/serve-settings.js');
+  const { readStorageOptions } = await import('./storage-options.js');
   const { migrateDatabase } = await import('../storage/bucket-stores.js');
-  const { storage } = resolveServeSettings({}, { path: config, text: await readConfig(config) }, env);
+  const { storage } = await readStorageOptions({ config }, { env });
   if (!isBucketStorage(storage) || !isDatabaseIndex(storage.metadata)) {
     throw usageError(`the index of ${config} is not in PostgreSQL: storage.metadata.postgres is not set`);
   }
@@ -28,10 +27,4 @@ async function migrate(config: string, { env }: CommandIo): Promise<string> {
     throw new CommandError(messagesOf(cause), { cause });
   });
   return from === to ? `the schema already has version ${to}\n` : `migrated the schema from version ${from} to ${to}\n`;
-}
-
-function readConfig(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: Error) => {
-    throw new CommandError(`cannot read the config file: ${cause.message}`, { cause });
-  });
 }

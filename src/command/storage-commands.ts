@@ -1,14 +1,14 @@
-/** `artifactapi storage`: moves a registry to other storage. */
-import { readFile } from 'node:fs/promises';
+/** `artifactapi storage`: moves a registry to other storage, or rebuilds its index. */
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { RegistryOptions } from '../options/generated/registry-options.js';
 import type { CopyReport } from '../ports/operations/storage-copies.js';
 import { plainLogger } from '../util/plain-log.js';
 import { formatBytes } from './archives/progress.js';
 import { formatDamage } from './backup/backup-report.js';
 import { runWork } from './backup/run-work.js';
-import { resolveServeSettings } from './serve/serve-settings.js';
+import type { CommandIo } from './command-io.js';
+import { readStorageOptions } from './storage-options.js';
+import { addStorageRebuildCommand } from './storage-rebuild-command.js';
 
 const partlyDone = 3;
 
@@ -18,11 +18,10 @@ interface CopyFlags {
   readonly json?: true;
 }
 
-/** Adds `storage copy`. */
-export function addStorageCommands(program: Command): void {
-  program
-    .command('storage')
-    .description('Move a registry to other storage')
+/** Adds `storage copy` and `storage rebuild`. */
+export function addStorageCommands(program: Command, io: CommandIo): void {
+  const storage = program.command('storage').description('Move a registry to other storage, or rebuild a lost index');
+  storage
     .command('copy')
     .description(
       'Copy a registry to storage with a bucket, before it starts there. Run it again to continue, or to copy what has changed',
@@ -31,25 +30,23 @@ export function addStorageCommands(program: Command): void {
     .requiredOption('--to <file>', 'config file of the new registry, whose storage is empty')
     .option('--json', 'print one JSON document')
     .action(({ from, to, json }: CopyFlags) =>
-      runWork(async (work) => {
+      runWork(io, async (work) => {
         // Loaded on demand, for a faster start of the other commands.
         const { copyToStorage } = await import('../composition/stores/storage-copy.js');
         const { createRuntime } = await import('../composition/runtime.js');
         const source = path.resolve(from);
-        const report = await copyToStorage(source, await readOptions(to), createRuntime(plainLogger), work);
+        const report = await copyToStorage(
+          source,
+          await readStorageOptions({ config: to }, io),
+          createRuntime(plainLogger),
+          work,
+        );
         const isComplete = report.damaged.length + report.differences.length === 0;
         const text = json === true ? `${JSON.stringify(toDocument(report))}\n` : formatCopy(report, from, to);
         return { text, status: isComplete ? 0 : partlyDone };
       }),
     );
-}
-
-async function readOptions(file: string): Promise<RegistryOptions> {
-  const text = await readFile(file, 'utf8').catch((cause: Error) => {
-    throw new Error(`cannot read the config file: ${cause.message}`, { cause });
-  });
-  const settings = resolveServeSettings({}, { path: file, text }, process.env);
-  return { ...settings.registry, storage: settings.storage };
+  addStorageRebuildCommand(storage, io);
 }
 
 /** Formats the result of a copy. */

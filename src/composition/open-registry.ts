@@ -58,6 +58,7 @@ import { PassthroughRepository } from '../repositories/passthrough/passthrough-r
 import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
 import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
+import { endFilling } from '../storage/folder-stores.js';
 import { Closers } from '../util/closers.js';
 import { Leases } from '../util/scheduling/leases.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
@@ -78,7 +79,7 @@ export async function openRegistry(
   const closers = new Closers();
   try {
     const opened = await openStores(live.current, runtime, closers);
-    await opened.copies?.end();
+    await endFilling(opened.metadata);
     const { metrics, storage } = live.current;
     const driver = isBucketStorage(storage) ? 's3' : typeof storage === 'string' ? 'filesystem' : 'custom';
     const stores = metrics && owner === undefined ? timeStores(opened, driver) : opened;

@@ -15,6 +15,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { algorithmOf, hexOf, type Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { KeyedMutex } from '../util/scheduling/concurrency.js';
+import { isUnreadable } from '../util/streams/unreadable.js';
 
 /** The dependencies of a scrub. */
 export interface ScrubParts {
@@ -198,15 +199,6 @@ class ScrubRun {
     this.#savedAt = now;
     await this.#options.save(this.#state);
   }
-}
-
-/**
- * Returns whether the disk cannot read the bytes, or their file became shorter. Other failures, such as EMFILE, may be
- * temporary.
- */
-function isUnreadable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return error.name === 'TruncatedFileError' || ('code' in error && error.code === 'EIO') || isUnreadable(error.cause);
 }
 
 /** Limits the rate at which bytes are taken. */

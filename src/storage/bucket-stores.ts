@@ -3,7 +3,7 @@ import type { Digest } from '../protocol/digest.js';
 import type { Closers } from '../util/closers.js';
 import { createCopies, type CopyTarget } from './copy/storage-copy.js';
 import { createFolderBackups, openIndex, type FolderStores, type FolderStoresOptions } from './folder-stores.js';
-import type { PostgresOptions } from './postgres/postgres-metadata-store.js';
+import type { PostgresMetadataStore, PostgresOptions } from './postgres/postgres-metadata-store.js';
 import { S3BlobStore, type S3BlobStoreOptions } from './s3/s3-blob-store.js';
 import { claimSpoolFolder } from './spool-folder.js';
 
@@ -72,11 +72,17 @@ export async function openSharedStores(
   options: BucketStoresOptions,
   closers: Closers,
 ): Promise<FolderStores> {
-  const { PostgresMetadataStore } = await import('./postgres/postgres-metadata-store.js');
-  const metadata = await PostgresMetadataStore.open({ ...database, knowsPlaces: true });
-  closers.add('index', () => metadata.close());
+  const metadata = await openDatabase(database, closers);
   const spoolFolder = await claimSpoolFolder(closers, options.spool);
   return openBlobs({ metadata, importer: metadata.importer, spoolFolder }, options, closers);
+}
+
+/** Opens only the index in a database. @throws SchemaError, and errors of the database */
+export async function openDatabase(database: PostgresOptions, closers: Closers): Promise<PostgresMetadataStore> {
+  const { PostgresMetadataStore: Store } = await import('./postgres/postgres-metadata-store.js');
+  const metadata = await Store.open({ ...database, knowsPlaces: true });
+  closers.add('index', () => metadata.close());
+  return metadata;
 }
 
 /**

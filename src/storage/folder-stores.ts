@@ -18,6 +18,7 @@ import { makeFolder } from './level/database/level-folder.js';
 import { withSpace } from './level/database/level-space.js';
 import { LevelMetadataStore } from './level/level-metadata-store.js';
 
+export { endFilling } from './fill-record.js';
 export type { IndexEvent } from './level/database/level-database.js';
 
 /** The stores of a registry. */

@@ -38,7 +38,7 @@ export function addBackupCommands(program: Command, io: CommandIo): void {
     .description('Hash everything in a backup again')
     .argument('<folder>', 'folder of the backup')
     .action((folder: string) =>
-      runWork(async (work) => {
+      runWork(io, async (work) => {
         const report = await verifyBackup(folder, work);
         const isIntact = report.damaged.length === 0 && report.damagedIndexFiles.length === 0;
         return { text: formatCheck(report), status: isIntact ? 0 : damageFound };
@@ -50,7 +50,7 @@ export function addBackupCommands(program: Command, io: CommandIo): void {
     .argument('<folder>', 'folder of the backup')
     .requiredOption('--data <folder>', 'new data folder: must be empty or not exist')
     .action((folder: string, { data }: { readonly data: string }) =>
-      runWork(async (work) => {
+      runWork(io, async (work) => {
         const report = await restoreBackup(folder, data, work);
         return { text: formatRestore(report), status: report.damaged.length > 0 ? partlyDone : 0 };
       }),
@@ -60,7 +60,7 @@ export function addBackupCommands(program: Command, io: CommandIo): void {
 function backUpFolder(folder: string | undefined, { data = '', url }: BackupFlags, io: CommandIo): Promise<void> {
   if (url !== undefined) return refuse(io, '--url names a running registry, --data a stopped one: use one');
   if (folder === undefined) return refuse(io, 'name the folder of the backup');
-  return runWork(async (work) => {
+  return runWork(io, async (work) => {
     const report = await backupStoppedFolder(data, folder, work);
     return { text: formatBackup(report), status: report.damaged.length > 0 ? partlyDone : 0 };
   });

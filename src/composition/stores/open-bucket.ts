@@ -1,8 +1,15 @@
-import { endpointOf, isDatabaseIndex, usesPaths, type BucketStorage } from '../../options/storage-schema.js';
+import {
+  endpointOf,
+  isDatabaseIndex,
+  usesPaths,
+  type BucketStorage,
+  type DatabaseIndex,
+} from '../../options/storage-schema.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type {
   BucketStoresOptions,
   FolderIndexOptions,
+  PostgresOptions,
   S3Connection,
   S3Credentials,
 } from '../../storage/bucket-stores.js';
@@ -31,11 +38,17 @@ export async function openBucket(
     onTrashError: (error) => log.warn({ err: error }, 'failed to clean up the bucket, retrying later'),
   };
   if (!isDatabaseIndex(metadata)) return openBucketStores(metadata.level, index, options, closers);
-  const { listenUrl, ...database } = metadata.postgres;
-  return openSharedStores({ ...database, ...(listenUrl === undefined ? {} : { listenUrl }) }, options, closers);
+  return openSharedStores(databaseOf(metadata), options, closers);
 }
 
-function connectionOf(s3: BucketStorage['blobs']['s3']): S3Connection {
+/** Returns how to reach the database of an index. */
+export function databaseOf({ postgres }: DatabaseIndex): PostgresOptions {
+  const { listenUrl, ...database } = postgres;
+  return { ...database, ...(listenUrl === undefined ? {} : { listenUrl }) };
+}
+
+/** Returns how to reach a bucket. */
+export function connectionOf(s3: BucketStorage['blobs']['s3']): S3Connection {
   const { bucket, region, prefix, credentials, encryption, kmsKeyId } = s3;
   const given = typeof credentials === 'function' ? credentials : undefined;
   const fixed = typeof credentials === 'function' ? undefined : credentials;

@@ -24,7 +24,7 @@ export type DocumentKind =
   | 'damage'
   /** That a cache was purged, for other processes of the same index. */
   | 'cache-purge'
-  /** The copy of another registry into this storage. */
+  /** What fills this index before a registry starts: a copy of another registry, or a rebuild. */
   | 'storage-copy';
 
 export interface Document {

@@ -33,10 +33,4 @@ export interface StorageCopies {
    * @throws Error when the source cannot be read, or the target belongs to another registry; nothing was changed then.
    */
   copyFrom(folder: string, work: WorkOptions): Promise<CopyReport>;
-  /**
-   * Ends the copy into this storage, if there is one: from now on this is a registry of its own, and another run would undo
-   * its changes.
-   * @throws Error when the copy is incomplete.
-   */
-  end(): Promise<void>;
 }

@@ -24,8 +24,22 @@ export interface IntakeOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Brings the content that manifests name into the store before they are recorded. */
+export interface ContentIntake {
+  /** Returns the fault that was found in the file of a digest. */
+  faultOf(digest: Digest): SourceFault | undefined;
+  /**
+   * Imports a file; notes a fault of the file.
+   * @throws the error when it does not concern this file alone, such as a full disk.
+   */
+  take(item: IntakeItem): Promise<void>;
+}
+
+/** The intake for content that is in the store already. */
+export const storedIntake: ContentIntake = { faultOf: () => undefined, take: async () => undefined };
+
 /** Imports files of the source into the store, unless it has their digests. */
-export class BlobIntake {
+export class BlobIntake implements ContentIntake {
   readonly #parts: { readonly blobs: BlobStore; readonly runtime: Runtime };
   readonly #tally: MigrationTally;
   readonly #options: IntakeOptions;
@@ -44,15 +58,10 @@ export class BlobIntake {
     this.#options = options;
   }
 
-  /** Returns the fault that was found in the file of a digest. */
   faultOf(digest: Digest): SourceFault | undefined {
     return this.#faults.get(digest);
   }
 
-  /**
-   * Imports a file; notes a fault of the file.
-   * @throws the error when it does not concern this file alone, such as a full disk.
-   */
   async take(item: IntakeItem): Promise<void> {
     const { digest, file } = item;
     if (this.#faults.has(digest) || this.#counted.has(digest)) return;

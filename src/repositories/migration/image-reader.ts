@@ -13,7 +13,7 @@ import {
 } from '../../protocol/manifests/manifest.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import { readBounded } from '../../util/streams/streams.js';
-import type { BlobIntake } from './blob-intake.js';
+import type { ContentIntake } from './blob-intake.js';
 
 /** A blob of a manifest. Without a file, the image has it already. */
 export interface PlannedBlob {
@@ -51,7 +51,7 @@ export type OnFault = (image: ImageImport, fault: SourceFault, manifest: Digest,
 export interface ReaderParts {
   readonly metadata: ImageRecords;
   readonly blobs: Pick<BlobStore, 'stat'>;
-  readonly intake: BlobIntake;
+  readonly intake: ContentIntake;
   readonly sparse: Sparse;
   readonly onFault: OnFault;
 }

@@ -11,7 +11,7 @@ export async function findTarget(metadata: RepositoryRecords, name: string): Pro
   const record = await metadata.repository(name);
   if (record === undefined) {
     const known = (await metadata.repositories()).map(({ config }) => config.name);
-    const message = `unknown repository "${name}": the data folder has ${known.join(', ') || 'no repositories'}`;
+    const message = `unknown repository "${name}": the registry has ${known.join(', ') || 'no repositories'}`;
     throw new RegistryError('NAME_UNKNOWN', { message });
   }
   const { config } = readStoredRecord(record);

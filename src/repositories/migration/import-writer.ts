@@ -18,7 +18,7 @@ import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { busy, repositoryGone, toRecord } from '../content/manifest-record.js';
-import type { BlobIntake, IntakeItem } from './blob-intake.js';
+import type { ContentIntake, IntakeItem } from './blob-intake.js';
 import type { ImageImport, OnFault, PlannedBlob, PlannedManifest } from './image-reader.js';
 import { writeWithin, type ImportGate } from './import-gate.js';
 import type { MigrationTally } from './migration-tally.js';
@@ -28,12 +28,12 @@ const maxRetries = 5;
 
 /** The dependencies of a batch of an import. */
 export interface BatchParts {
-  readonly blobs: BlobStore;
+  readonly blobs: Pick<BlobStore, 'stat'>;
   readonly metadata: MetadataWriter & LimitedWriter & RepositoryRecords & ImageRecords;
   readonly runtime: Runtime;
   /** Locks by digest; the garbage collector takes the same locks. */
   readonly digestLocks: KeyedMutex;
-  readonly intake: BlobIntake;
+  readonly intake: ContentIntake;
   readonly tally: MigrationTally;
   readonly onFault: OnFault;
   /** A local repository. */

@@ -3,6 +3,7 @@
  * `blob-intake.ts` imports files, `import-batch.ts` collects both and asks the hooks, `import-writer.ts` records them.
  * Imported by the composition root; imports content/.
  */
+import type { BlobStore } from '../../ports/bytes.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type {
   MigrationOptions,
@@ -14,14 +15,19 @@ import type {
 } from '../../ports/operations/migration.js';
 import type { Digest } from '../../protocol/digest.js';
 import { tryParseName } from '../../protocol/names.js';
-import { BlobIntake } from './blob-intake.js';
+import { BlobIntake, storedIntake, type ContentIntake } from './blob-intake.js';
 import { ImageReader, type ImageImport } from './image-reader.js';
 import { ImportBatch } from './import-batch.js';
 import { findTarget } from './import-target.js';
 import type { BatchParts } from './import-writer.js';
 import { MigrationTally } from './migration-tally.js';
 
-export type MigrationParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks' | 'gate'>;
+/** What recording images uses. */
+export type RecordingParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks' | 'gate'>;
+
+export type MigrationParts = RecordingParts & { readonly blobs: BlobStore };
+
+type IntakeFor = (tally: MigrationTally) => ContentIntake;
 
 /**
  * Imports all images of another registry into a local repository: first the bytes of some manifests and blobs, then one durable
@@ -34,6 +40,29 @@ export async function importRegistry(
   source: SourceRegistry,
   options: MigrationOptions,
 ): Promise<MigrationReport> {
+  const { copy = false, verify = false, dryRun = false, signal } = options;
+  const intake: IntakeFor = (tally) => new BlobIntake(parts, tally, { copy, verify, dryRun, signal });
+  return { format: source.format, ...(await importImages(parts, source, options, intake)) };
+}
+
+/**
+ * Records images in a local repository whose content is in the store already. Does nothing for what is recorded already.
+ * @throws RegistryError as `findTarget` does; the reason of the signal.
+ */
+export function recordImages(
+  parts: RecordingParts,
+  source: Pick<SourceRegistry, 'images'>,
+  options: MigrationOptions,
+): Promise<Omit<MigrationReport, 'format'>> {
+  return importImages(parts, source, options, () => storedIntake);
+}
+
+async function importImages(
+  parts: RecordingParts,
+  source: Pick<SourceRegistry, 'images'>,
+  options: MigrationOptions,
+  intakeFor: IntakeFor,
+): Promise<Omit<MigrationReport, 'format'>> {
   const { repository, dryRun = false } = options;
   const startedAt = parts.runtime.now();
   const config = await findTarget(parts.metadata, repository);
@@ -42,9 +71,10 @@ export async function importRegistry(
     options.signal?.throwIfAborted();
     images.push(image);
   }
-  const run = new RegistryImport(parts, config, options, images.length);
+  const tally = new MigrationTally(images.length, options);
+  const run = new RegistryImport(parts, config, options, { tally, intake: intakeFor(tally) });
   const counts = await run.importAll(images);
-  return { format: source.format, repository, dryRun, startedAt, finishedAt: parts.runtime.now(), ...counts };
+  return { repository, dryRun, startedAt, finishedAt: parts.runtime.now(), ...counts };
 }
 
 class RegistryImport {
@@ -54,16 +84,19 @@ class RegistryImport {
   readonly #reader: ImageReader;
   readonly #batch: ImportBatch;
 
-  constructor(parts: MigrationParts, config: LocalRepositoryConfig, options: MigrationOptions, totalImages: number) {
-    const { copy = false, verify = false, dryRun = false, signal, by, onStored } = options;
+  constructor(
+    parts: RecordingParts,
+    config: LocalRepositoryConfig,
+    options: MigrationOptions,
+    { tally, intake }: { readonly tally: MigrationTally; readonly intake: ContentIntake },
+  ) {
+    const { dryRun = false, signal, by, onStored } = options;
     this.#repository = config.name;
     this.#signal = signal;
-    this.#tally = new MigrationTally(totalImages, options);
-    const intake = new BlobIntake(parts, this.#tally, { copy, verify, dryRun, signal });
+    this.#tally = tally;
     const onFault = this.#reportFault.bind(this);
     this.#reader = new ImageReader({ ...parts, intake, sparse: config.sparse, onFault });
     const { repository } = options;
-    const tally = this.#tally;
     this.#batch = new ImportBatch({ ...parts, intake, tally, onFault, repository, by, dryRun, signal, onStored });
   }
 

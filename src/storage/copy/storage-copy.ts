@@ -6,9 +6,9 @@ import type { WorkOptions } from '../../ports/operations/backup.js';
 import type { MetadataStore } from '../../ports/metadata/metadata.js';
 import type { ObjectLedger } from '../../ports/metadata/object-ledger.js';
 import type { CopyReport, CountDifference, StorageCopies } from '../../ports/operations/storage-copies.js';
+import { readFillRecord, writeFillRecord } from '../fill-record.js';
 import { RowCounter, type IndexImport, type RowCounts } from '../index-rows.js';
 import { BlobCopy, type CopiedTo } from './blob-copies.js';
-import { endCopy, readCopyRecord, writeCopyRecord } from './copy-record.js';
 import { openCopySource, type CopySource } from './copy-source.js';
 
 /** Where a registry is copied to. */
@@ -36,7 +36,7 @@ const compared = [
 
 /** Creates the copies into storage. @param now the clock in milliseconds. */
 export function createCopies(target: CopyTarget, now: () => number = Date.now): StorageCopies {
-  return { copyFrom: (folder, work) => copyStorage(folder, target, work, now), end: () => endCopy(target.metadata) };
+  return { copyFrom: (folder, work) => copyStorage(folder, target, work, now) };
 }
 
 async function copyStorage(
@@ -55,7 +55,7 @@ async function copyStorage(
     const entries = await replaceIndex(target, source, work, now());
     const differences = findDifferences(entries, await target.importer.count());
     const finishedAt = now();
-    if (differences.length === 0) await writeCopyRecord(target.metadata, { registry, startedAt, finishedAt });
+    if (differences.length === 0) await writeFillRecord(target.metadata, 'source', { registry, startedAt, finishedAt });
     return { startedAt, finishedAt, entries, differences, ...blobs };
   } finally {
     await source.close();
@@ -63,14 +63,14 @@ async function copyStorage(
 }
 
 async function claimTarget({ metadata }: CopyTarget, { registry }: CopySource, startedAt: number): Promise<void> {
-  const record = await readCopyRecord(metadata);
+  const record = await readFillRecord(metadata, 'source');
   if (record === undefined && !(await isEmpty(metadata)))
     throw new Error('the target is not empty: copy to a new index and a new bucket, or another prefix');
   if (record !== undefined && record.registry !== registry)
     throw new Error(
       `the target has a copy of another registry (${record.registry}, not ${registry}): copy to a new index and a new bucket`,
     );
-  await writeCopyRecord(metadata, { registry, startedAt });
+  await writeFillRecord(metadata, 'source', { registry, startedAt });
 }
 
 async function isEmpty(metadata: CopyTarget['metadata']): Promise<boolean> {

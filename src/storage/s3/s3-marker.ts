@@ -38,13 +38,33 @@ export class BucketMarker {
           `the bucket has no object ${key} below the prefix, but the index has blobs: check bucket, prefix and endpoint, or restore the bucket`,
         );
       }
-      await bucket.put(key, Buffer.from(JSON.stringify({ storeId, layout })));
+      await BucketMarker.adopt(bucket, ledger);
     } else if (found !== storeId) {
       throw new WrongBucketError(
         `the bucket belongs to another registry: ${key} names the store ${found} and the index ${storeId}. Use another bucket or prefix, or the index of that registry`,
       );
     }
     return marker;
+  }
+
+  /**
+   * Returns the id of the other index to which a bucket belongs, if it belongs to one.
+   * @throws WrongBucketError when it does not belong to this index and must not be adopted.
+   */
+  static async examine(bucket: S3Bucket, ledger: ObjectLedger, adopts: boolean): Promise<string | undefined> {
+    const found = await new BucketMarker(bucket, '').#read();
+    if (found === (await ledger.storeId())) return undefined;
+    if (adopts) return found;
+    throw new WrongBucketError(
+      found === undefined
+        ? `the bucket has no object ${key} below the prefix: check bucket, prefix and endpoint. To adopt it anyway, add --adopt`
+        : `the bucket belongs to the index ${found}. If that index is lost and no registry uses the bucket, add --adopt`,
+    );
+  }
+
+  /** Makes a bucket that of an index. A registry with the former index stops using it. */
+  static async adopt(bucket: S3Bucket, ledger: ObjectLedger): Promise<void> {
+    await bucket.put(key, Buffer.from(JSON.stringify({ storeId: await ledger.storeId(), layout })));
   }
 
   /** @throws RegistryError UNAVAILABLE when the bucket is another one now, or cannot be reached. */

@@ -104,3 +104,31 @@ export async function inParallel<T, R>(
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   return results;
 }
+
+/**
+ * Applies `work` to all items of an iterable, a few at the same time. After a failure, waits for what is running and starts
+ * nothing else.
+ */
+export async function forEachParallel<T>(
+  items: AsyncIterable<T>,
+  max: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.asyncIterator]();
+  let hasFailed = false;
+  const runSlot = async (): Promise<void> => {
+    try {
+      for (;;) {
+        const next = await iterator.next();
+        if (next.done === true || hasFailed) return;
+        await work(next.value);
+      }
+    } catch (error) {
+      hasFailed = true;
+      throw error;
+    }
+  };
+  const outcomes = await Promise.allSettled(Array.from({ length: max }, runSlot));
+  await iterator.return?.();
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}

@@ -273,7 +273,7 @@ describe('importRegistry', () => {
     await pushOld();
     await expect(run({ repository: 'other' })).rejects.toMatchObject({
       code: 'NAME_UNKNOWN',
-      message: 'unknown repository "other": the data folder has local',
+      message: 'unknown repository "other": the registry has local',
     });
     const config = { name: 'all', type: 'virtual', description: '', members: ['local'], patterns: {}, reserved: [] };
     await domain.metadata.apply([{ type: 'repository.put', config: config as never, origin: 'managed', when: 1 }], {

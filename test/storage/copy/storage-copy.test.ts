@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StorageCopies } from '../../../src/ports/operations/storage-copies.js';
 import { backupStoppedFolder } from '../../../src/storage/backup/backups.js';
 import { createCopies, type CopyTarget } from '../../../src/storage/copy/storage-copy.js';
+import { endFilling } from '../../../src/storage/fill-record.js';
 import { openFolderStores } from '../../../src/storage/folder-stores.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { Closers } from '../../../src/util/closers.js';
@@ -108,9 +109,9 @@ describe('the copy of a data folder', () => {
     const cancel = new AbortController();
     const onProgress = (): void => cancel.abort(new Error('cancelled'));
     await expect(copies.copyFrom(data, { onProgress, signal: cancel.signal })).rejects.toThrow('cancelled');
-    await expect(copies.end()).rejects.toThrow('is incomplete');
+    await expect(endFilling(target)).rejects.toThrow('is incomplete');
     await copies.copyFrom(data, {});
-    await expect(copies.end()).resolves.toBeUndefined();
+    await expect(endFilling(target)).resolves.toBeUndefined();
   });
 });
 
@@ -141,7 +142,7 @@ describe('a copy is refused', () => {
       async () => {
         await fill(data);
         await copies.copyFrom(data, {});
-        await copies.end();
+        await endFilling(target);
         return data;
       },
       'the target is not empty',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { KeyedMutex, SingleFlight } from '../../../src/util/scheduling/concurrency.js';
+import { forEachParallel, KeyedMutex, SingleFlight } from '../../../src/util/scheduling/concurrency.js';
 
 /** A promise that the test settles. */
 function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: Error) => void } {
@@ -165,5 +165,47 @@ describe('SingleFlight', () => {
     let started = 0;
     const task = (): Promise<number> => Promise.resolve((started += 1));
     expect(await flights.run('key', task).then(() => flights.run('key', task))).toBe(2);
+  });
+});
+
+describe('forEachParallel', () => {
+  async function* count(to: number): AsyncGenerator<number> {
+    for (let next = 0; next < to; next++) yield next;
+  }
+
+  it('works on all items, at most so many at the same time', async () => {
+    const done: number[] = [];
+    let [running, most] = [0, 0];
+    await forEachParallel(count(10), 3, async (item) => {
+      most = Math.max(most, ++running);
+      await settle();
+      running -= 1;
+      done.push(item);
+    });
+    expect([done.toSorted((a, b) => a - b), most]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 3]);
+  });
+
+  it('starts nothing after a failure, waits for what is running and ends the source', async () => {
+    const slow = deferred();
+    const started: number[] = [];
+    let isEnded = false;
+    async function* source(): AsyncGenerator<number> {
+      try {
+        yield* count(100);
+      } finally {
+        isEnded = true;
+      }
+    }
+    const running = forEachParallel(source(), 2, async (item) => {
+      started.push(item);
+      if (item === 0) await slow.promise;
+      if (item === 1) throw new Error('failed');
+    });
+    let isSettled = false;
+    const outcome = running.catch((error: Error) => error.message).finally(() => (isSettled = true));
+    await settle();
+    expect(isSettled).toBe(false);
+    slow.resolve();
+    expect([await outcome, started, isEnded]).toEqual(['failed', [0, 1], true]);
   });
 });

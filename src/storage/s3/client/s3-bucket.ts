@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ByteRange } from '../../../ports/bytes.js';
 import type { UploadedPart } from '../../../ports/metadata/object-ledger.js';
-import { algorithmOf, hexOf, type Digest } from '../../../protocol/digest.js';
+import { algorithmOf, hexOf, isDigest, type Digest } from '../../../protocol/digest.js';
 import type { S3Connection } from '../s3-options.js';
 import type { S3Answer, S3Client, S3Stream } from './s3-client.js';
 import { isMissing, S3Error } from './s3-errors.js';
@@ -92,13 +92,16 @@ export class S3Bucket {
 
   /** Returns the size and the ETag of an object, or `undefined` if it does not exist. */
   async head(key: string): Promise<ObjectHead | undefined> {
-    try {
-      const { headers } = await this.#client.call({ method: 'HEAD', key });
-      return { size: Number(headers['content-length']), etag: etagOf(headers) };
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+    const headers = await this.#headersOf(key);
+    return headers && headOf(headers);
+  }
+
+  /** Returns also the digest that `put` got, if it is known; no one has verified it. */
+  async describe(key: string): Promise<(ObjectHead & { readonly digest?: Digest | undefined }) | undefined> {
+    const headers = await this.#headersOf(key);
+    if (headers === undefined) return undefined;
+    const digest = headers['x-amz-meta-digest'];
+    return { ...headOf(headers), digest: typeof digest === 'string' && isDigest(digest) ? digest : undefined };
   }
 
   /** Deletes an object. Does nothing if it does not exist. */
@@ -162,6 +165,19 @@ export class S3Bucket {
   close(): void {
     this.#client.close();
   }
+
+  async #headersOf(key: string): Promise<S3Answer['headers'] | undefined> {
+    try {
+      return (await this.#client.call({ method: 'HEAD', key })).headers;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+function headOf(headers: S3Answer['headers']): ObjectHead {
+  return { size: Number(headers['content-length']), etag: etagOf(headers) };
 }
 
 /** Returns a header with which the service checks what it received. */

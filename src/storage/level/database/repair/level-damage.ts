@@ -21,7 +21,9 @@ export class IndexDamageError extends Error {
         ? `the index ${folder} is missing, but the data folder had one. Nothing was changed. Choose one:`
         : `the index ${folder} is damaged: ${finding}. Nothing was changed. Choose one:`,
       `  restore ${data} from a backup`,
-      ...(isMissing ? [] : [`  run artifactapi repair --data ${data}, which keeps all readable entries`]),
+      isMissing
+        ? '  run artifactapi storage rebuild, which recovers the manifests, but neither names, tags, users nor rules'
+        : `  run artifactapi repair --data ${data}, which keeps all readable entries`,
       '  run artifactapi serve --accept-empty-index once, or set the option acceptEmptyIndex: true for one start: the rest of',
       '  the index is moved aside, an empty one is created, blobs move to the quarantine, and images must be pushed again',
     ];
