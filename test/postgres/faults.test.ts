@@ -9,6 +9,10 @@ const durable = { durable: true };
 /** The error while the database is away: 503, and when to try again. */
 const unavailable = { code: 'UNAVAILABLE', status: 503, headers: { 'Retry-After': '5' } };
 
+/** Finds the connections that wait for notifications. */
+const listeners = `SELECT pid FROM pg_stat_activity
+  WHERE datname = current_database() AND query = 'LISTEN artifactapi' AND state = 'idle'`;
+
 describe('a PostgresMetadataStore whose connections break', () => {
   let database: TestDatabase;
   let proxy: PostgresProxy;
@@ -62,6 +66,7 @@ describe('a PostgresMetadataStore whose connections break', () => {
     ['refuses connections', (): void => proxy.refuse(true)],
     ['does not answer', (): void => proxy.freeze()],
   ])('closes while the database %s', async (_case, fail) => {
+    await expect.poll(() => database.query(listeners)).toHaveLength(1);
     fail();
     const reading = expect(store.link(at, digest('l'))).rejects.toMatchObject(unavailable);
     await store.close();
@@ -70,8 +75,6 @@ describe('a PostgresMetadataStore whose connections break', () => {
   });
 
   it('listens again after the server ended the connection', async () => {
-    const listeners = `SELECT pid FROM pg_stat_activity
-      WHERE datname = current_database() AND query = 'LISTEN artifactapi'`;
     await expect.poll(() => database.query(listeners)).toHaveLength(1);
     const before = await database.query(listeners);
     await database.query(`SELECT pg_terminate_backend(pid) FROM (${listeners}) listening`);
