@@ -61,6 +61,41 @@ describe('S3BlobStore behind a faulty connection', () => {
     expect((await bytesOf(scene.blobs, digest))?.equals(bytes)).toBe(true);
   });
 
+  it.each([
+    ['in order', false],
+    ['also when the answer to the copy is lost', true],
+  ])('joins an upload that gave up parts where the service leaves no part out, %s', async (_name, isLossy) => {
+    const joins = new Map<string, number>();
+    let lost = 0;
+    proxy.find = ({ method, url: { pathname, searchParams } }) => {
+      const isCopy = method === 'PUT' && searchParams.has('partNumber') && joins.size > 0;
+      if (isCopy && isLossy && lost++ < 2) return 'lose answer';
+      if (method !== 'POST' || !searchParams.has('uploadId')) return undefined;
+      const count = (joins.get(pathname) ?? 0) + 1;
+      joins.set(pathname, count);
+      // As Ceph's RGW, which counts the parts.
+      return joins.size === 1 && count === 1
+        ? { answer: 400, body: '<Error><Code>InvalidPart</Code></Error>' }
+        : undefined;
+    };
+    const staged = await scene.blobs.stage('undone');
+    await staged.append(sourceOf(bytes.subarray(0, 12 * MiB)));
+    await staged.append(sourceOf(patternBytes(25 * MiB, 7)));
+    await staged.truncate(12 * MiB);
+    await staged.append(sourceOf(bytes.subarray(12 * MiB)));
+    await expect(staged.commit(digestOf(Buffer.from('other'), 'sha512'))).rejects.toMatchObject({
+      code: 'DIGEST_INVALID',
+    });
+    expect([...joins.values()]).toEqual([2, 1]);
+    const { version } = await staged.commit(digest);
+    expect((await bytesOf(scene.blobs, digest))?.equals(bytes)).toBe(true);
+    await scene.close();
+    const later = (): number => Date.now() + 7_200_000;
+    scene = await openScene(folder, { ...connection, endpoint: proxy.endpoint }, { now: later });
+    await scene.blobs.emptyTrash();
+    expect(await listBlobs(connection)).toEqual([version]);
+  });
+
   it.each<[string, Fault]>([
     ['gets no answer', 'hang'],
     ['gets an answer that stalls', { stallAfter: 1000 }],

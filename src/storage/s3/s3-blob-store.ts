@@ -22,7 +22,8 @@ import { S3Trash } from './s3-trash.js';
 import { OpenUploads } from './uploads/open-uploads.js';
 import { S3Upload, type UploadContext } from './uploads/s3-upload.js';
 import { Spool } from './uploads/spool.js';
-import { minPartBytes, sizeOf } from './uploads/upload-parts.js';
+import { sizeOf } from './uploads/join-parts.js';
+import { minPartBytes } from './uploads/upload-parts.js';
 
 /** Options of the store. */
 export interface S3BlobStoreOptions {

@@ -20,6 +20,12 @@ export interface ListedObject {
   readonly modifiedAt: number;
 }
 
+/** Bytes of an object to copy. */
+export interface CopySource {
+  readonly key: string;
+  readonly range: ByteRange;
+}
+
 /** The requests that the blob store sends to its bucket. Keys are without the prefix. */
 export class S3Bucket {
   readonly #client: S3Client;
@@ -146,6 +152,34 @@ export class S3Bucket {
     const query = { partNumber: String(number), uploadId };
     const { headers } = await this.#client.call({ method: 'PUT', key, query, headers: checksumOf(body), body });
     return { number, size: body.length, etag: etagOf(headers) };
+  }
+
+  /** Lets the service copy a range of an object to a part. */
+  async copyPart(key: string, uploadId: string, number: number, source: CopySource): Promise<UploadedPart> {
+    const { start, end } = source.range;
+    const headers = {
+      'X-Amz-Copy-Source': this.#client.copySource(source.key),
+      'X-Amz-Copy-Source-Range': `bytes=${start}-${end}`,
+    };
+    const request = { method: 'PUT', key, query: { partNumber: String(number), uploadId }, headers } as const;
+    const etag = findText((await this.#client.call(request)).body.toString(), 'ETag') ?? '';
+    return { number, size: end - start + 1, etag };
+  }
+
+  /** Returns the parts that the service has received, by number. @throws S3Error with status 404 like `completeUpload` */
+  async listParts(key: string, uploadId: string): Promise<readonly UploadedPart[]> {
+    const parts: UploadedPart[] = [];
+    let marker: string | undefined = '0';
+    do {
+      const query: Record<string, string> = { uploadId, 'part-number-marker': marker };
+      const xml: string = (await this.#client.call({ method: 'GET', key, query })).body.toString();
+      for (const item of findAll(xml, 'Part')) {
+        const etag = findText(item, 'ETag') ?? '';
+        parts.push({ number: Number(findText(item, 'PartNumber')), size: Number(findText(item, 'Size')), etag });
+      }
+      marker = findText(xml, 'IsTruncated') === 'true' ? findText(xml, 'NextPartNumberMarker') : undefined;
+    } while (marker !== undefined);
+    return parts;
   }
 
   /** @throws S3Error with status 404 when the upload does not exist, or is complete already. */

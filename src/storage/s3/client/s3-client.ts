@@ -70,9 +70,9 @@ export class S3Client {
       const answer = await this.#send(request);
       const body = (await readBounded(answer, maxDocumentBytes)) ?? Buffer.alloc(0);
       const status = answer.statusCode ?? 0;
-      // CompleteMultipartUpload may answer 200 before it fails.
-      const isError =
-        status >= 300 || (request.method === 'POST' && request.hasItemErrors !== true && body.includes('<Error>'));
+      // CompleteMultipartUpload and UploadPartCopy may answer 200 before they fail.
+      const mayFailLater = request.method !== 'GET' && request.hasItemErrors !== true;
+      const isError = status >= 300 || (mayFailLater && body.includes('<Error>'));
       if (isError) throw errorOf(request, status, body);
       return { status, headers: answer.headers, body };
     });
@@ -93,6 +93,12 @@ export class S3Client {
     const { endpoint, publicEndpoint = endpoint } = this.#connection;
     const origin = originOf(this.#connection, publicEndpoint);
     return origin.origin + (await this.#signer.presign(origin.host, this.#pathOf(key), validSeconds));
+  }
+
+  /** Returns the name of an object for requests that copy it. */
+  copySource(key: string): string {
+    const { bucket, prefix } = this.#connection;
+    return `/${bucket}/${prefix}${key}`;
   }
 
   /** The prefix of every key. */

@@ -28,6 +28,11 @@ export function isMissing(error: unknown): boolean {
   return error instanceof S3Error && error.status === 404 && error.code !== 'NoSuchBucket';
 }
 
+/** Returns whether a list of parts names another set than the service has received. */
+export function isPartMissing(error: unknown): boolean {
+  return error instanceof S3Error && error.code === 'InvalidPart';
+}
+
 /** Returns whether the object has other bytes than expected. */
 export function isReplaced(error: unknown): boolean {
   return error instanceof S3Error && error.status === 412;

@@ -15,7 +15,8 @@ import { S3Error, toUnavailable } from '../client/s3-errors.js';
 import { hashObject } from '../s3-content.js';
 import { HeldClaim, whileOpen, type WaitOptions } from './held-claim.js';
 import { resume, startNative, startResumable, type RunningDigest } from './running-digest.js';
-import { joinParts, readTail, sizeOf, UploadParts, type PartsContext } from './upload-parts.js';
+import { copyParts, joinParts, readTail, sizeOf } from './join-parts.js';
+import { UploadParts, type PartsContext } from './upload-parts.js';
 
 const batchBytes = 1024 * 1024;
 
@@ -130,7 +131,7 @@ export class S3Upload implements StagedBlob {
         const { state } = claim;
         const known = state.digest !== undefined && algorithmOf(state.digest) === algorithmOf(expected);
         if (known && state.digest !== expected) throw digestInvalid(expected, state.digest);
-        const place = await this.#assemble(state, known ? expected : undefined);
+        const place = await this.#assemble(claim, known ? expected : undefined);
         const found = known ? expected : await hashObject(this.#context.bucket, place, algorithmOf(expected));
         if (found !== expected) throw digestInvalid(expected, found);
         const info = await this.#context.name(expected, place, state);
@@ -250,12 +251,19 @@ export class S3Upload implements StagedBlob {
   }
 
   /** Returns the object with all bytes. A repeated call after a failure returns the same one. */
-  async #assemble(claim: StagedBytes, digest: Digest | undefined): Promise<ObjectPlace> {
-    const { bucket, ledger, newKey, now, reservedUntil } = this.#context;
-    const { key, uploadId, tail } = claim;
+  async #assemble(claim: HeldClaim, digest: Digest | undefined): Promise<ObjectPlace> {
+    const { bucket, ledger, newKey, now, retireAt, reservedUntil } = this.#context;
+    const { id: _id, epoch: _epoch, ...bytes } = claim.state;
+    const { key, uploadId, tail } = bytes;
     const storedAt = now();
-    if (uploadId !== undefined && claim.parts.length > 0)
-      return { key, ...(await joinParts(bucket, uploadId, claim)), storedAt };
+    if (uploadId !== undefined && bytes.parts.length > 0) {
+      const joined = await joinParts(bucket, uploadId, bytes);
+      if (joined !== undefined) return { key, ...joined, storedAt };
+      const copy = await copyParts(this.#context, uploadId, bytes);
+      // A repeated commit finds the copy: from now on, the upload has no parts.
+      await claim.rebase({ ...bytes, key: newKey(), uploadId: undefined, parts: [], tail: copy }, retireAt());
+      return { ...copy, storedAt };
+    }
     if (tail !== undefined) return { ...tail, storedAt };
     const empty = newKey();
     await ledger.reserve({ key: empty }, reservedUntil());

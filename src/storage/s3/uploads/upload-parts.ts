@@ -1,9 +1,9 @@
 import type { StagedBytes, StagedTail, UploadedPart } from '../../../ports/metadata/object-ledger.js';
 import { RegistryError } from '../../../protocol/errors.js';
-import type { ObjectHead, S3Bucket } from '../client/s3-bucket.js';
+import type { S3Bucket } from '../client/s3-bucket.js';
 import { nextPartOf } from '../../staged-bytes.js';
-import { isMissing } from '../client/s3-errors.js';
 import type { ClaimContext, HeldClaim } from './held-claim.js';
+import { readTail } from './join-parts.js';
 import { PartSaves } from './part-saves.js';
 import { PendingBytes, type HashPoint, type UploadBudget } from './pending-bytes.js';
 import type { RunningDigest } from './running-digest.js';
@@ -204,35 +204,4 @@ export class UploadParts {
     await this.#claim.save(bytes, { until: retireAt(), isLast: true });
     return bytes;
   }
-}
-
-/** Reads the tail of an upload. @throws Error when it is lost. */
-export async function readTail(bucket: S3Bucket, { key, size }: StagedTail): Promise<Buffer> {
-  const bytes = await bucket.get(key);
-  if (bytes?.length === size) return bytes;
-  throw new Error(
-    `the object store lost a part of an upload: ${key} has ${bytes?.length ?? 0} bytes instead of ${size}`,
-  );
-}
-
-/** Joins the parts of a multipart upload into an object. Succeeds if an earlier attempt already did. */
-export async function joinParts(bucket: S3Bucket, uploadId: string, bytes: StagedBytes): Promise<ObjectHead> {
-  const { key, parts, tail } = bytes;
-  let failure: unknown;
-  try {
-    const number = nextPartOf(bytes);
-    const last = tail && (await bucket.uploadPart(key, uploadId, number, await readTail(bucket, tail)));
-    await bucket.completeUpload(key, uploadId, last === undefined ? parts : [...parts, last]);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-    failure = error;
-  }
-  const head = await bucket.head(key);
-  if (head?.size === sizeOf(bytes)) return head;
-  throw failure ?? new Error(`the object store joined ${head?.size} bytes instead of ${sizeOf(bytes)}: ${key}`);
-}
-
-/** Returns the number of bytes. */
-export function sizeOf({ parts, tail }: Pick<StagedBytes, 'parts' | 'tail'>): number {
-  return parts.reduce((sum, { size }) => sum + size, tail?.size ?? 0);
 }

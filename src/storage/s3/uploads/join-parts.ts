@@ -1,0 +1,101 @@
+import type { ObjectLedger, StagedBytes, StagedTail, UploadedPart } from '../../../ports/metadata/object-ledger.js';
+import { nextPartOf } from '../../staged-bytes.js';
+import type { ObjectHead, S3Bucket } from '../client/s3-bucket.js';
+import { isMissing, isPartMissing } from '../client/s3-errors.js';
+
+/** Reads the tail of an upload. @throws Error when it is lost. */
+export async function readTail(bucket: S3Bucket, { key, size }: StagedTail): Promise<Buffer> {
+  const bytes = await bucket.get(key);
+  if (bytes?.length === size) return bytes;
+  throw new Error(
+    `the object store lost a part of an upload: ${key} has ${bytes?.length ?? 0} bytes instead of ${size}`,
+  );
+}
+
+/** An upload to complete, and the size that its object must have. */
+interface Completion {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly size: number;
+}
+
+/** The dependencies of `copyParts`. */
+export interface CopyContext {
+  readonly bucket: S3Bucket;
+  readonly ledger: Pick<ObjectLedger, 'reserve'>;
+  readonly newKey: () => string;
+  /** When an object that is never named is deleted. */
+  readonly reservedUntil: () => number;
+}
+
+/**
+ * Joins the parts of a multipart upload into an object. Succeeds if an earlier attempt already did. Returns `undefined` if the service
+ * refuses to leave out parts that the upload has given up: see `copyParts`.
+ */
+export async function joinParts(
+  bucket: S3Bucket,
+  uploadId: string,
+  bytes: StagedBytes,
+): Promise<ObjectHead | undefined> {
+  try {
+    const all = async () => [...bytes.parts, ...(await sendTail(bucket, uploadId, bytes))];
+    return await complete(bucket, { key: bytes.key, uploadId, size: sizeOf(bytes) }, all);
+  } catch (error) {
+    if (isPartMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Joins the parts of an upload in a new object, for services such as Ceph's RGW, which never leave out a part that they have received:
+ * joins all of them, and lets the service copy those that the upload still has.
+ */
+export async function copyParts(context: CopyContext, uploadId: string, bytes: StagedBytes): Promise<StagedTail> {
+  const { bucket, ledger, newKey, reservedUntil } = context;
+  const { key, parts } = bytes;
+  const kept = [...parts, ...(await sendTail(bucket, uploadId, bytes))].map(({ number }) => number);
+  const received = await bucket.listParts(key, uploadId);
+  await complete(bucket, { key, uploadId, size: sizeOf({ parts: received }) }, async () => received);
+  const copy = newKey();
+  const copyId = await bucket.startUpload(copy);
+  await ledger.reserve({ key: copy, uploadId: copyId }, reservedUntil());
+  const copies: UploadedPart[] = [];
+  let start = 0;
+  for (const { number, size } of received) {
+    const range = { start, end: start + size - 1 };
+    if (kept.includes(number)) copies.push(await bucket.copyPart(copy, copyId, number, { key, range }));
+    start += size;
+  }
+  const completion = { key: copy, uploadId: copyId, size: sizeOf(bytes) };
+  return { key: copy, ...(await complete(bucket, completion, async () => copies)) };
+}
+
+/** Completes an upload. Succeeds if an earlier attempt already did. */
+async function complete(
+  bucket: S3Bucket,
+  { key, uploadId, size }: Completion,
+  collect: () => Promise<readonly UploadedPart[]>,
+): Promise<ObjectHead> {
+  let failure: unknown;
+  try {
+    await bucket.completeUpload(key, uploadId, await collect());
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    failure = error;
+  }
+  const head = await bucket.head(key);
+  if (head?.size === size) return head;
+  throw failure ?? new Error(`the object store joined ${head?.size} bytes instead of ${size}: ${key}`);
+}
+
+/** Sends the tail as the last part, if there is one. */
+async function sendTail(bucket: S3Bucket, uploadId: string, bytes: StagedBytes): Promise<readonly UploadedPart[]> {
+  const { key, tail } = bytes;
+  if (tail === undefined) return [];
+  return [await bucket.uploadPart(key, uploadId, nextPartOf(bytes), await readTail(bucket, tail))];
+}
+
+/** Returns the number of bytes. */
+export function sizeOf({ parts, tail }: Pick<StagedBytes, 'parts' | 'tail'>): number {
+  return parts.reduce((sum, { size }) => sum + size, tail?.size ?? 0);
+}
