@@ -55,7 +55,7 @@ export async function startCephRgw(): Promise<S3Server> {
     });
     const endpoint = new URL(`http://127.0.0.1:${s3Port}`);
     const gateway = daemon('radosgw', '-n', 'client.admin', '-k', keyring, '-f');
-    await until(gateway, () => fetch(endpoint));
+    await until(gateway, () => fetch(endpoint, { signal: AbortSignal.timeout(2000) }));
     const { accessKeyId, secretAccessKey } = credentials;
     const keys = ['--access-key', accessKeyId, '--secret-key', secretAccessKey];
     await ceph(
