@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 suite=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 results=$PWD/artifacts/conformance
-limit_seconds=150
+limit_seconds=300
 # With CONFORMANCE_REGISTRY, the repository to use.
 repository=${CONFORMANCE_REPOSITORY:-local}
 

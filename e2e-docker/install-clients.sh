@@ -124,12 +124,15 @@ for name in $(not_running "${!modules[@]}"); do
   build "$name" || echo "install-clients: $name could not be built" >&2
 done
 
+bash test/s3/install-versitygw.sh || echo 'install-clients: versitygw could not be built' >&2
+
 [ -x "$tools/usr/bin/node.exe" ] || install_windows_node || echo "install-clients: $windows_node could not be fetched" >&2
 
 hash -r
 mapfile -t wanted < <(
   missing_packages
   not_running "${newer[@]}" "${!modules[@]}" | sort -u
+  [ -x "$tools/usr/bin/versitygw" ] || echo versitygw
   [ -x "$tools/usr/bin/node.exe" ] || echo node.exe
 )
 if [ ${#wanted[@]} -gt 0 ]; then
