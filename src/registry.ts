@@ -72,7 +72,7 @@ export interface Registry {
    */
   reload(options: RegistryOptions): Promise<readonly OptionChange[]>;
   /**
-   * Stops background work and closes the stores, also while the registry is opening or between two attempts. Stop the server
+   * Stops background work and closes the stores, even while the registry is opening or between two attempts. Stop the server
    * first, because requests fail from now on. Rejects with an AggregateError if steps failed; all of them ran.
    */
   close(): Promise<void>;
@@ -100,7 +100,7 @@ export interface BuiltRegistry {
 /** Changes of options that the registry does not have, such as those of the server. */
 export interface OtherOptions {
   readonly changes: readonly OptionChange[];
-  /** What a reload does with a change, by path. */
+  /** The effect of a reload on a change, by path. */
   readonly reloading: Readonly<Record<string, Reloading>>;
   /** Applies the changes. Called in the same turn of the event loop as those of the registry; must not throw. */
   commit(): void;

@@ -22,7 +22,7 @@ import { Sessions } from './sessions.js';
 import { openSigningKeys } from './tokens/open-signing-keys.js';
 import type { SigningKeys } from './tokens/signing-keys.js';
 
-/** What access control needs from the registry. */
+/** The dependencies of access control. */
 export interface AccessParts {
   readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;

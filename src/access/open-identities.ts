@@ -28,7 +28,7 @@ export interface Identities {
   readonly htpasswd: HtpasswdSource | undefined;
   readonly people: StoredPeople;
   readonly logins: StoredProviderLogins;
-  /** Those that judge passwords. */
+  /** The sources that verify passwords. */
   readonly sources: readonly IdentitySource[];
   /** Returns the user of a source if the credential with this stamp is still valid. */
   readonly revive: (source: string, id: string, stamp: string) => ReturnType<SessionParts['revive']>;

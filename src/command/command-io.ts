@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 /** A standard output stream. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
-/** What a command reads from and writes to: the process, or the recorder of a test. */
+/** The input and output of a command: those of the process, or the recorder of a test. */
 export interface CommandIo {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: OutputStream;

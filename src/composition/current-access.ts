@@ -8,7 +8,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { Closers } from '../util/closers.js';
 import type { FolderOwner } from './stores/folder-owner.js';
 
-/** What access control is opened with, besides the options. */
+/** The dependencies of access control, besides the options. */
 export interface AccessContext {
   readonly metadata: MetadataStore;
   readonly runtime: Runtime;

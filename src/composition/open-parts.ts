@@ -54,7 +54,7 @@ export interface OpenRegistry extends Core, Monitoring {
   close(): Promise<void>;
 }
 
-/** What the caller of `adopt` does while it runs. */
+/** The steps of the caller during an `adopt`. */
 export interface Adoption {
   /** Replaces the current parts by the new ones. Called in the same turn of the event loop as the change. */
   readonly commit: (parts: OpenRegistry) => void;

@@ -20,7 +20,7 @@ const maxDelayMs = 30_000;
  */
 const maxDelayInUseMs = 2000;
 
-/** How a registry opens and closes. */
+/** The steps with which a registry opens and closes. */
 export interface LifeParts {
   /** Makes one attempt. A failed attempt closes what it opened. */
   open(): Promise<OpenRegistry>;
@@ -29,7 +29,7 @@ export interface LifeParts {
   readonly runtime: Runtime;
 }
 
-/** What the caller of `reload` does while it runs. */
+/** The steps of the caller during a `reload`. */
 export interface ReloadSteps {
   /** Called when no other reload runs. Returns whether anything changes. @throws the error that prevents the change. */
   readonly isNeeded: () => boolean;

@@ -10,7 +10,7 @@ import { BlobQuarantine, restoringStore } from '../repositories/garbage/quaranti
 import { roomMakingStore, TrashRoom, type TrashRoomParts } from '../repositories/garbage/trash-room.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 
-/** What all repositories of a registry share. */
+/** The parts that all repositories of a registry share. */
 export interface SharedParts extends Stores {
   /** The store for repositories: it restores from the quarantine, and hides damaged bytes. */
   readonly blobs: BlobStore;
@@ -24,7 +24,7 @@ export interface SharedParts extends Stores {
   readonly digestLocks: KeyedMutex;
 }
 
-/** What making room needs of the garbage collector. */
+/** The part of the garbage collector that makes room. */
 export type Collection = Pick<TrashRoomParts, 'collect' | 'isHeld'>;
 
 /**

@@ -12,7 +12,7 @@ export interface StoredJob extends Job {
   readonly saved?: object | undefined;
 }
 
-/** What happens to a job whose process ended. */
+/** Decides about a job whose process ended. */
 export const interrupted = { state: 'failed', error: 'the process ended before the job did' } as const;
 
 /** The records of jobs in the index. */

@@ -9,7 +9,7 @@ import type { JobRecords } from './job-records.js';
 /** How often jobs of processes that died are looked for. */
 const settleMs = 15_000;
 
-/** What the jobs of other processes are read from. */
+/** The sources of other processes' jobs. */
 export interface OtherJobsParts {
   readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'shared'>;
   readonly records: JobRecords;

@@ -26,7 +26,7 @@ export interface Rotation {
 
 /**
  * A file of lines. Each file has the lines of one day, up to a size; then it is renamed to `<file>.<day>.<number>`. A line
- * is in the file completely or not at all, also after a failed write and after the process was killed.
+ * is in the file completely or not at all, even after a failed write or after the process was killed.
  */
 export class RotatingFile {
   readonly #path: string;

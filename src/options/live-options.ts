@@ -6,9 +6,9 @@ import { OptionsError } from './resolve-options.js';
 type AuditOption = `audit.${keyof NonNullable<ResolvedOptions['audit']>}`;
 
 /**
- * What a reload does with a change of each option, or of anything in it. To make a new option `live`, read it from
- * `LiveOptions.current` where it is used, or create the part that uses it again in `partsOf` (src/composition/open-registry.ts).
- * Where the options in one differ, add them by their paths.
+ * The effect of a reload on a change of each option, or of anything in it. To make a new option `live`, read it from
+ * `LiveOptions.current` where it is used, or create the part that uses it again in `partsOf`
+ * (src/composition/open-registry.ts). Where the options in one differ, add them by their paths.
  */
 export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOption, Reloading>> = {
   storage: 'restart',

@@ -1,4 +1,4 @@
-/** What the indexes share about writes that are refused. */
+/** Shared by the indexes: the errors of refused writes. */
 import type { Precondition } from '../ports/metadata/metadata.js';
 import type { ExceededUsage } from '../ports/metadata/quotas.js';
 import { ConflictError } from '../util/conflict-error.js';

@@ -1,4 +1,4 @@
-/** What one index hands to another when a registry moves to other storage. */
+/** The rows that one index passes to another when a registry moves to other storage. */
 import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
 import type { ImageRecord, ManifestRecord } from '../ports/metadata/images.js';
@@ -42,7 +42,7 @@ export type IndexRow =
 
 /** The kind of a row. */
 export type RowTable = IndexRow['table'];
-/** How many rows of each kind an index has. Kinds without rows are absent. */
+/** The number of rows of each kind in an index. Kinds without rows are absent. */
 export type RowCounts = Readonly<Partial<Record<RowTable, number>>>;
 
 /** A part of the index of a source, as it is stored there and as any other index can store it. */

@@ -1,4 +1,4 @@
-/** What both ledgers do with the bytes of an upload. */
+/** Shared by both ledgers: changes to the bytes of an upload. */
 import type { StagedBytes, StoredObject } from '../ports/metadata/object-ledger.js';
 
 /**

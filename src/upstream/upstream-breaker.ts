@@ -63,7 +63,7 @@ export class Breaker {
   }
 
   /**
-   * Admits a call that someone waits for, also during a pause. Its success ends the pause, unless a rate limit caused
+   * Admits a call that someone waits for, even during a pause. Its success ends the pause, unless a rate limit caused
    * it: an answer does not mean that the upstream would answer more requests.
    */
   force(): Pass {

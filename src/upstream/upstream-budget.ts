@@ -1,7 +1,7 @@
 import { isRecent } from '../protocol/recent.js';
 import { budgetOf, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 
-/** How much of an upstream's rate limit is left, as its answers report it. */
+/** The unused part of an upstream's rate limit, as its answers report it. */
 export class RateBudget {
   readonly #now: () => number;
   #last: { readonly left: number; readonly at: number; readonly windowMs: number } | undefined;

@@ -37,7 +37,7 @@ import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.
 const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactapi' };
 /** Identical in every request, because a tag may resolve differently per `Accept`. Never offers schema 1. */
 const manifestAccept = manifestTypes.join(', ');
-/** What the token for the catalog is kept under. No image has this name. */
+/** The name under which the token for the catalog is kept. No image has this name. */
 const catalogKey = '_catalog';
 /** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;

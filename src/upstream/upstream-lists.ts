@@ -68,7 +68,7 @@ export class PageSize {
   }
 }
 
-/** @throws UpstreamVerdict failed also when the page is absent or denied: the upstream has the list, but not all of it. */
+/** @throws UpstreamVerdict failed even if the page is absent or denied: the upstream has the list, but not all of it. */
 async function getLaterPage(url: URL, getPage: GetPage): Promise<Answer> {
   try {
     return await getPage(url);

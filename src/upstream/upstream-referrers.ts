@@ -12,7 +12,7 @@ import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { readPages } from './upstream-lists.js';
 import { genericTypes, parseObject } from './upstream-manifest.js';
 
-/** How registries without a referrers API answer, besides 404. */
+/** The answers of registries without a referrers API, besides 404. */
 const withoutApi = new Set([400, 401, 403, 405, 406, 501]);
 
 /** The requests for the referrers of one subject. They throw an `UpstreamVerdict` unless the answer is 200. */

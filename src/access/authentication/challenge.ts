@@ -3,7 +3,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { RefusedLogin } from '../../protocol/tokens/login-problem.js';
 import { formatScope } from '../../protocol/tokens/token-scope.js';
 
-/** How the registry asks clients to log in. */
+/** The settings of the challenge that asks clients to log in. */
 export type ChallengeOptions =
   | { readonly scheme: 'basic' }
   | {
@@ -15,7 +15,7 @@ export type ChallengeOptions =
       readonly prefix: string;
     };
 
-/** What is wrong with the token of the request (RFC 6750, 3.1). */
+/** The problem with the token of the request (RFC 6750, 3.1). */
 export type TokenProblem = 'invalid_token' | 'insufficient_scope';
 
 /**

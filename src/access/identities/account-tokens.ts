@@ -24,7 +24,7 @@ export type Holder = { readonly accountUid: string } | { readonly source: string
 /** A token as stored in the index. */
 export type StoredToken = AccountToken & { readonly sha256: string } & Holder;
 
-/** What the creator of a token decides. */
+/** The settings of a new token. */
 export type TokenSettings = Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>;
 /** A token with its secret. */
 export type CreatedToken = Awaited<ReturnType<Accounts['createToken']>>;

@@ -39,7 +39,7 @@ interface StoredAccount extends Account {
 /** Further tokens of one user are refused. */
 const maxOwnTokens = 100;
 
-/** What `StoredAccounts` needs to know of the other sources. */
+/** The information about other sources that `StoredAccounts` needs. */
 export interface OtherSources {
   /** Returns whether another source has a user of that name, whose permissions an account would get. */
   readonly isTaken?: (name: string) => boolean | Promise<boolean>;

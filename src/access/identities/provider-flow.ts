@@ -4,7 +4,7 @@ const secretPattern = /^([0-9a-z]{1,12})\.[A-Za-z0-9_-]{43}$/;
 /** The time for a login at the provider. */
 const maxAgeMs = 10 * 60_000;
 
-/** What protects one login at a provider: all of it follows from a secret that only the browser keeps. */
+/** The values that protect one login at a provider. All are derived from a secret that only the browser keeps. */
 export interface Flow {
   readonly secret: string;
   /** Ties the callback to the browser (RFC 6749, section 10.12). */

@@ -30,7 +30,7 @@ export interface StoredPerson {
   readonly createdAt: number;
 }
 
-/** What the last login reported. Stored apart, so that a login cannot undo a concurrent change by an administrator. */
+/** The data of the last login. Stored separately, so that a login cannot undo a concurrent change by an administrator. */
 export interface StoredVisit {
   readonly uid: string;
   readonly groups: readonly string[];

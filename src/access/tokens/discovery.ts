@@ -5,7 +5,7 @@ import { fetchJson } from './fetch-json.js';
 /** The discovery document of an issuer (OpenID Connect Discovery 1.0, section 3). */
 export type Discovered = Readonly<Record<string, unknown>>;
 
-/** Fetches the discovery document of an issuer. @throws Error also when it is for another issuer. */
+/** Fetches the discovery document of an issuer. @throws Error also if the document is for another issuer. */
 export async function discoverIssuer(issuer: string, transport: Transport, timeoutMs: number): Promise<Discovered> {
   const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
   const found = (await fetchJson(url, transport, timeoutMs)) as Discovered;

@@ -2,7 +2,7 @@ import type { WorkOptions } from '../../ports/operations/backup.js';
 import { reportFailure, type CommandIo, type ExitCode } from '../command-io.js';
 import { WorkLine } from './work-line.js';
 
-/** What a command prints, and its exit status. */
+/** The output of a command, and its exit status. */
 export interface Outcome {
   readonly text: string;
   readonly status: ExitCode;

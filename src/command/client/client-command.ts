@@ -6,7 +6,7 @@ import { addConnectionFlags, connect, type ConnectionFlags } from './connection.
 import type { Column } from './format.js';
 import { Output } from './output.js';
 
-/** What a command of the client works with. */
+/** The arguments of a client command. */
 export interface Run<F extends object = object> {
   readonly client: ApiClient;
   readonly output: Output;
@@ -14,7 +14,7 @@ export interface Run<F extends object = object> {
   readonly flags: F;
 }
 
-/** How a command is called. */
+/** The definition of a command. */
 export interface CommandSpec<Usage extends string = string> {
   /** The name and the arguments: `tags <image>`. */
   readonly usage: Usage;
@@ -37,7 +37,7 @@ export interface ConsentFlags {
 
 /** A change that is shown before it happens. */
 export interface Change {
-  /** What the preview shows: `would delete:`. */
+  /** The heading of the preview: `would delete:`. */
   readonly title: string;
   readonly question: string;
   /** Returns what would happen, without doing it. */

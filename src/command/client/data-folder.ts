@@ -88,7 +88,7 @@ function explainOpenError(cause: unknown, folder: string | undefined): CommandEr
   return new CommandError(message + advice, { cause });
 }
 
-/** Listens on a socket in a new folder, and removes both at the end, also when a signal ends the process. */
+/** Listens on a socket in a new folder, and removes both at the end, even when a signal ends the process. */
 async function serveOnSocket(management: BuiltRegistry['registry']['management'], closers: Closers): Promise<string> {
   const folder = await mkdtemp(path.join(temporaryFolder(), 'artifactapi-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });

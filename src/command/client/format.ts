@@ -1,13 +1,13 @@
 import { formatBytes } from '../archives/progress.js';
 import type { Document } from './api-client.js';
 
-/** How a value is shown to people. `time` is in RFC 3339 format in the document. */
+/** The format of a value for people. `time` is in RFC 3339 format in the document. */
 export type Kind = 'text' | 'bytes' | 'count' | 'time' | 'list' | 'flag' | 'digest';
 
 /** A column of a list, or a line of a document: its title, and the field or a function of the document. */
 export type Column = readonly [title: string, field: string | ((document: Document) => unknown), kind?: Kind];
 
-/** How times are shown: relative to now for people, in RFC 3339 format for scripts. */
+/** The format of times: relative to now for people, RFC 3339 for scripts. */
 export interface FormatOptions {
   readonly now: number;
   readonly relative: boolean;

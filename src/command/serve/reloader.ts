@@ -18,7 +18,7 @@ import { folderOf } from './storage-settings.js';
 import { explainStorageError } from './start-error.js';
 import type { StartParts } from './start-parts.js';
 
-/** What a reload does with a change of each option of the `server` section. */
+/** The effect of a reload on a change of each option of the `server` section. */
 export const serverReloading: Readonly<
   Record<`server.${keyof ServerSection}` | 'server.tls.cert' | 'server.tls.key', Reloading>
 > = {

@@ -18,7 +18,7 @@ import {
 import { folderOf } from './storage-settings.js';
 import { checkSocketPath } from './listeners/unix-socket.js';
 
-/** What a server needs besides its settings. */
+/** The dependencies of a server besides its settings. */
 export interface StartParts {
   readonly access: NonNullable<RegistryOptions['access']>;
   /** Whether only this machine can reach the server. */

@@ -13,7 +13,7 @@ import { system } from '../../util/system-actor.js';
 /** For which part of the interval no other process collects. Less than all of it, because timers are not exact. */
 const turnShare = 0.9;
 
-/** What a caller may ask of a collection. */
+/** The options of a requested collection. */
 export interface CollectRequest {
   /** Only report what a collection would free. */
   readonly dryRun?: boolean;

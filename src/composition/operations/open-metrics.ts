@@ -5,7 +5,7 @@ import type { Metrics } from '../../ports/operations/metrics.js';
 import type { RunningRequest, Runtime } from '../../ports/runtime.js';
 import type { Closers } from '../../util/closers.js';
 
-/** What `registry.metrics()` needs. */
+/** The dependencies of `registry.metrics()`. */
 export interface MetricsParts extends PresentSources {
   readonly runtime: Runtime;
   readonly running: () => Iterable<RunningRequest>;

@@ -9,7 +9,7 @@ import type { PullCounts } from '../../repositories/content/pull-counts.js';
 import { countRepository } from '../../repositories/content/stored-content.js';
 import type { Closers } from '../../util/closers.js';
 
-/** What the figures over time are read from. */
+/** The sources of the figures over time. */
 export interface MonitoringSources extends Stores {
   readonly runtime: Runtime;
   readonly directory: RepositoryDirectory;

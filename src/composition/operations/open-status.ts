@@ -14,7 +14,7 @@ import type { Webhooks } from '../../ports/operations/webhooks.js';
 import type { OnlineGarbageCollector } from '../../repositories/garbage/garbage-collector.js';
 import type { Closers } from '../../util/closers.js';
 
-/** What the status reports on. */
+/** The parts that the status reports on. */
 export interface StatusParts extends SharedParts {
   readonly garbage: OnlineGarbageCollector;
   readonly jobs: JobRunner;

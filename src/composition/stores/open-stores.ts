@@ -1,5 +1,5 @@
 /**
- * Opens the stores of a registry, also for work on a stopped one: imports and copies. Imported by ../open-registry.ts
+ * Opens the stores of a registry, including for work on a stopped one: imports and copies. Imported by ../open-registry.ts
  * and command/.
  */
 import { openBucket } from './open-bucket.js';

@@ -4,7 +4,7 @@ import { countEvents, joinCountings, type Counting } from './event-metrics.js';
 import { createRepositoryLabels } from './repository-labels.js';
 import { countRequests } from './request-metrics.js';
 
-/** What a scrape reads, and how it labels repositories. */
+/** The sources of a scrape, and the labels of repositories. */
 export interface Counts extends Counting {
   readonly repositoryLabel: (name: string) => string;
 }

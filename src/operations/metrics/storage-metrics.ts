@@ -7,7 +7,7 @@ const changes = [1, 10, 100, 1000];
 /** A timed call of the blob store. The names are those of distribution as far as it has the call. */
 export type StorageAction = 'Stat' | 'Reader' | 'Writer' | 'Commit' | 'Move' | 'Delete';
 
-/** How long the stores take. */
+/** The durations of store operations. */
 export class StorageTimings {
   readonly #driver: string;
   readonly #actions = new PlainHistogram(

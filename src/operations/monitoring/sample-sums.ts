@@ -1,9 +1,9 @@
 /** Arithmetic of samples: adds what happened since the last reading, and joins hours to days. */
 import type { RepositorySample, Sample } from '../../ports/operations/monitoring.js';
 
-/** What happened in a repository since the process started or since its counts began. */
+/** The activity of a repository since the process started or since its counts began. */
 export type Totals = Pick<RepositorySample, 'pulls' | 'pushes' | 'hit' | 'miss' | 'stale' | 'upstreamBytes'>;
-/** What a repository stores. */
+/** The content of a repository. */
 export interface StoredFigures {
   readonly bytes: number;
   readonly images: number;

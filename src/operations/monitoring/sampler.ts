@@ -8,7 +8,7 @@ import { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { Leases } from '../../util/scheduling/leases.js';
 import { addActivity, dayMs, hourMs, joinDays, withStored, type StoredFigures, type Totals } from './sample-sums.js';
 
-/** What a sampler reads and writes. */
+/** The dependencies of a sampler. */
 export interface SamplerParts {
   readonly metadata: Pick<MetadataStore, 'samples' | 'apply' | 'shared'>;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
@@ -77,7 +77,7 @@ export class Sampler implements Statistics {
     const range = { since: startOf(step === 'hour' ? hourMs : dayMs, since), before: Infinity };
     const hours = new Map<number, Sample>();
     await this.#turns.run('', async () => {
-      // What other processes counted is only in the index, and what this one counted is added to it at the next record.
+      // The counts of other processes are only in the index. Those of this process are added to it at the next record.
       if (metadata.shared === undefined) await this.#update(true);
       for (const sample of await metadata.samples.read('hour', range)) hours.set(sample.at, sample);
       for (const [at, sample] of this.#pending) if (at >= range.since) hours.set(at, sample);

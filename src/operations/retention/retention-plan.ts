@@ -7,7 +7,7 @@ import { decide, type Doomed, type ImageFacts } from './retention-rules.js';
 
 const pageSize = 500;
 
-/** What is deleted from one image. */
+/** The planned deletions of one image. */
 export interface ImagePlan {
   readonly at: ImageKey;
   readonly doomed: readonly Doomed[];

@@ -47,7 +47,7 @@ export interface Doomed {
   readonly subject?: Digest | undefined;
 }
 
-/** What happens to an image. */
+/** The decision about an image. */
 export interface ImageDecision {
   readonly doomed: readonly Doomed[];
   /** The share of its tags that would be deleted. */

@@ -1,12 +1,12 @@
 import type { Sample } from '../../ports/operations/monitoring.js';
 
-/** What a forecast is made from. */
+/** The input of a forecast. */
 export interface Growth {
   /** By day, oldest first. The last one may be of today. */
   readonly samples: readonly Sample[];
   readonly now: number;
   readonly freeBytes: number;
-  /** What is stored now; each digest counts once, unlike in the samples. */
+  /** The bytes that are stored now; each digest counts once, unlike in the samples. */
   readonly storedBytes: number;
 }
 

@@ -1,7 +1,7 @@
 import type { Computed } from '../../ports/operations/status.js';
 import { timeLeft } from '../../protocol/recent.js';
 
-/** How a figure is computed. */
+/** The settings of a figure's computation. */
 export interface FigureOptions<T> {
   /** Computes the figure. Its result is dropped after `signal` was aborted. */
   readonly compute: (signal: AbortSignal) => Promise<T>;

@@ -6,7 +6,7 @@ import type { TrashPosition } from '../../ports/metadata/trash.js';
 import type { Digest } from '../../protocol/digest.js';
 import { Figure } from './figure.js';
 
-/** What the figures are computed from. */
+/** The sources of the figures. */
 export interface FigureParts {
   readonly metadata: Pick<ImageRecords, 'images'> & Pick<MetadataStore, 'inventory' | 'trash'>;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;

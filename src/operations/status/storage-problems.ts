@@ -10,7 +10,7 @@ import { isInsufficientStorage } from '../../protocol/errors.js';
 import { formatSize } from '../../protocol/format-bytes.js';
 import { isRecent } from '../../protocol/recent.js';
 
-/** What the sources look at. */
+/** The dependencies of the sources. */
 export interface StorageProblemParts {
   readonly metadata: Pick<MetadataStore, 'status' | 'inventory'>;
   readonly blobs: BlobStore;

@@ -13,7 +13,7 @@ export interface NamedUpstream {
   readonly upstream: Pick<Upstream, 'host' | 'breaker' | 'refusedCredentials'>;
 }
 
-/** What the sources look at. */
+/** The dependencies of the sources. */
 export interface WorkProblemParts {
   readonly jobs: Pick<Jobs, 'list'>;
   readonly quotas: Pick<QuotaAdministration, 'list'>;

@@ -35,7 +35,7 @@ export async function copyImages(
   });
 }
 
-/** Returns the images of the sync, in byte order. With `delete`, also those that only the target has. */
+/** Returns the images of the sync, in byte order. With `delete`, includes those that only the target has. */
 async function chooseImages(parts: SyncRunParts): Promise<readonly string[]> {
   const { config, source, tally } = parts;
   const patterns = config.images.map((pattern) => source.canonicalImage(pattern));

@@ -19,7 +19,7 @@ const transfersAtOnce = 4;
 /** How often a running job stores its progress. */
 const saveMs = 5000;
 
-/** What the job uses of the registry. */
+/** The dependencies of the job. */
 export interface SyncJobParts {
   readonly book: SyncBook;
   readonly runtime: Runtime;

@@ -9,7 +9,7 @@ const maxProblems = 100;
 /** Characters of an error that are kept. */
 const maxErrorLength = 500;
 
-/** What a run of a sync works on. */
+/** The dependencies of a run. */
 export interface SyncRunParts {
   readonly config: SyncConfig;
   readonly upstream: Upstream;

@@ -9,7 +9,7 @@ const maxCounted = 10_000;
 /** Entries behind a pushed manifest in which its tags are looked for. */
 const aheadSize = 100;
 
-/** What a feed uses of the journal. */
+/** The dependencies of a feed. */
 export type FeedJournal = Pick<Journal, 'read' | 'trimmedTo'>;
 
 /** An event of the journal and its number. */

@@ -2,7 +2,7 @@ import type { Runtime } from '../../ports/runtime.js';
 import type { Leases } from '../../util/scheduling/leases.js';
 import type { Wait, WebhookWorker } from './webhook-worker.js';
 
-/** How often a process looks whether the one that sends the events of a webhook has died. */
+/** How often a process checks whether the one that sends the events of a webhook has died. */
 const retryMs = 10_000;
 
 /** The dependencies of `WebhookClaim`. */

@@ -33,7 +33,7 @@ function formatCloudEvent(event: OutgoingEvent, { publicUrl }: Sender): Formatte
   const document = {
     specversion: '1.0',
     id,
-    // Together with the id, it identifies the event, also after a restart.
+    // Together with the id, it identifies the event, even after a restart.
     source: publicUrl ?? 'urn:artifactapi',
     type: `dev.artifactapi.${type}`,
     ...(subject === '' ? {} : { subject }),

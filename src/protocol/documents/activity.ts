@@ -49,10 +49,10 @@ export interface JobDocument {
   readonly cancelled_by?: ActorDocument;
   readonly done?: number;
   readonly total?: number;
-  /** What `done` counts: `blobs`, `bytes`. */
+  /** The unit of `done`: `blobs`, `bytes`. */
   readonly unit?: string;
   readonly eta_at?: string;
-  /** What it did. The fields depend on the kind. */
+  /** The result. The fields depend on the kind. */
   readonly report?: Readonly<Record<string, unknown>>;
   readonly error?: string;
 }

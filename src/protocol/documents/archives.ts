@@ -1,4 +1,4 @@
-/** What an import stored, and what was already there. */
+/** The content that an import stored, and the content that was already there. */
 export interface ImportDocument {
   readonly images: readonly {
     /** With the repository. */

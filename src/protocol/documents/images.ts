@@ -3,7 +3,7 @@
  * them, so the compiler holds both together. Times are in RFC 3339 format. Imports nothing.
  */
 
-/** How often something was pulled. */
+/** The figures of pulls. */
 export interface PullFigures {
   readonly pulled_at: string | null;
   readonly pulls: number;
@@ -58,7 +58,7 @@ export interface ImageSummaryDocument extends PullFigures {
   readonly pushed_at: string;
   /** The patterns of tags that cannot move or be deleted. */
   readonly immutable?: { readonly tags: readonly string[]; readonly except: readonly string[] };
-  /** What the retention policy of the image keeps. Without `keep`, all tags; without `untagged`, all manifests. */
+  /** The content that the retention policy of the image keeps. Without `keep`, all tags; without `untagged`, all manifests. */
   readonly retention?: {
     readonly keep?: readonly {
       readonly tags: readonly string[];

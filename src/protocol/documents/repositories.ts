@@ -1,5 +1,5 @@
 /**
- * What limits and protects the images of a local repository, or of the one that receives the pushes to a virtual one.
+ * The limits and the protection of a local repository, or of the one that receives the pushes to a virtual one.
  */
 export interface ProtectionDocument {
   /** The repository whose settings these are. */
@@ -66,6 +66,6 @@ export interface TrashItemDocument {
   readonly deleted_at: string;
   readonly by?: { readonly principal: string; readonly via: string };
   readonly until: string;
-  /** How much its deletion would free. */
+  /** The bytes that its deletion would free. */
   readonly bytes: number;
 }

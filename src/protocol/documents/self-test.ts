@@ -1,4 +1,4 @@
-/** What arrived of a body that a client sent to find out what proxies let through. */
+/** The received part of a body that a client sent to find out what proxies let through. */
 export interface SelfTestDocument {
   readonly received_bytes: number;
   /** The length that the headers announced; `null` for a chunked body. */
@@ -7,13 +7,13 @@ export interface SelfTestDocument {
   readonly sha256: string;
   /** Milliseconds from the headers of the request to the end of its body. */
   readonly receive_ms: number;
-  /** How the registry sees the client, behind the proxies that it trusts. */
+  /** The client as the registry sees it, behind the proxies that it trusts. */
   readonly seen: {
     /** An IP address; empty on a Unix socket. */
     readonly address: string;
     /** The origin that the client uses: `https://registry.example`; `null` without a usable `Host`. */
     readonly origin: string | null;
-    /** What precedes `/v2` and `/api/v1`. */
+    /** The path before `/v2` and `/api/v1`. */
     readonly prefix: string;
   };
 }

@@ -22,7 +22,7 @@ export interface SessionDocument {
     /** The host that clients use, with its port. */
     readonly host: string;
     readonly secure: boolean;
-    /** What precedes `/v2`. */
+    /** The path before `/v2`. */
     readonly prefix: string;
     readonly version: string;
   };

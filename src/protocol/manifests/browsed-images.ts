@@ -1,4 +1,4 @@
-/** What people see of images, as the API shows it and `ImageBrowser` finds it. */
+/** Images as people see them: found by `ImageBrowser` and shown by the API. */
 import type { Digest } from '../digest.js';
 import type { ConfigView } from './manifest-view.js';
 import type { Tag } from '../names.js';
@@ -33,7 +33,7 @@ export interface ShownActor {
   readonly via: string;
 }
 
-/** What a manifest is for people. */
+/** The kind of a manifest for people. */
 export type ManifestKind = 'image' | 'index' | 'artifact';
 
 /** A tag, or a manifest without a tag. */

@@ -1,4 +1,4 @@
-/** What people want to know of a manifest and its config. Lenient: content of other registries may lack anything. */
+/** Describes a manifest and its config for people. Lenient: content of other registries may lack anything. */
 import { isDescriptorDigest } from '../digest.js';
 import { manifestLimits, parseJson } from '../json.js';
 import { isIndexType } from './manifest.js';

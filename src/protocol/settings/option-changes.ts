@@ -1,5 +1,5 @@
 /**
- * What a reload does with a change of an option. `live`: it applies the change. `restart`: it is refused, because only a
+ * The effect of a reload on a change of an option. `live`: it applies the change. `restart`: it is refused, because only a
  * restart can apply the change. `next start`: it accepts the change, which has no effect until the next start.
  */
 export type Reloading = 'live' | 'restart' | 'next start';

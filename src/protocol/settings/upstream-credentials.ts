@@ -15,7 +15,7 @@ const helperSchema = strictOptions({
   }),
 });
 
-/** How a program is run for credentials. */
+/** A program that returns credentials. */
 export type CredentialHelper = Immutable<z.output<typeof helperSchema>>;
 
 /** Checks the credentials for an upstream. */

@@ -4,7 +4,7 @@ import { patternsSchema } from './access-config.js';
 import { secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 import { certificatesSchema } from './pem-keys.js';
 
-/** What a webhook can subscribe to. */
+/** The events that a webhook can subscribe to. */
 export const webhookEvents = ['push', 'delete', 'tag', 'repository', 'pull', 'quota'] as const;
 const formats = ['distribution', 'cloudevents'] as const;
 /** Events that the format of distribution cannot express. */
@@ -121,5 +121,5 @@ export const webhookConfigSchema = webhookFieldsSchema.superRefine(({ format, ev
 
 /** The settings of a webhook. */
 export type WebhookConfig = Immutable<z.output<typeof webhookFieldsSchema>>;
-/** What a webhook subscribes to. */
+/** The events that a webhook subscribes to. */
 export type WebhookEvent = (typeof webhookEvents)[number];

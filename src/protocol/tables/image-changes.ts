@@ -46,7 +46,7 @@ const moveSchema = strictOptions({
   override: z.boolean().default(false),
 });
 
-/** What to delete of an image. */
+/** The content of an image to delete. */
 export interface DecodedDeletion {
   readonly request: {
     readonly tags: readonly Tag[];
@@ -63,7 +63,7 @@ export function decodeDeletion(document: unknown): DecodedDeletion {
   return { request: { tags: [...new Set(tags)], digests: [...new Set(digests)], all, override }, dryRun };
 }
 
-/** What a tag is to name. */
+/** The request to move a tag. */
 export interface DecodedMove {
   readonly tag: Tag;
   readonly reference: Reference;

@@ -24,9 +24,9 @@ const cursor: QueryParameter = {
 /** The parameters of the catalog. */
 export const imagePageQuery: Query = [...pageQuery, cursor];
 
-/** What lists of images can be sorted by. */
+/** The sort keys of lists of images. */
 export const imageSorts = ['name', 'tags', 'size', 'pushed_at', 'pulled_at', 'pulls'] as const;
-/** What lists of tags can be sorted by. */
+/** The sort keys of lists of tags. */
 export const tagSorts = ['name', 'size', 'pushed_at', 'pulled_at', 'pulls'] as const;
 
 const inOrder = (sorts: readonly string[]): Query => [

@@ -60,7 +60,7 @@ export interface Endpoint {
   /** Set if the caller is sent here by another server, which may add parameters of its own. */
   readonly anyQuery?: true;
   readonly summary: string;
-  /** What it changes, if the journal does not record it: how the audit file calls it. */
+  /** The change that it makes, if the journal does not record it: its name in the audit file. */
   readonly change?: string;
 }
 

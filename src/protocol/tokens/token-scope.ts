@@ -1,5 +1,5 @@
 /**
- * What tokens contain: scopes, claims, and the reasons of refused logins. Every layer may import it; it imports
+ * The content of tokens: scopes, claims, and the reasons of refused logins. Every layer may import it; it imports
  * protocol/ only.
  */
 

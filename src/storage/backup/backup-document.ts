@@ -16,7 +16,7 @@ export interface IndexFile {
   readonly sha256: string;
 }
 
-/** What `backup.json` says. Renaming this file into place is what completes a backup. */
+/** The content of `backup.json`. Renaming this file into place completes a backup. */
 export interface BackupDocument {
   /** The version of this document. */
   readonly format: 1;

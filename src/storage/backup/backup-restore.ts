@@ -13,7 +13,7 @@ import { placeFile } from './blob-copy.js';
 
 const ownerOnly = 0o700;
 const draftName = 'restoring';
-/** What an interrupted restore leaves. */
+/** The entries of a folder that an interrupted restore may leave. */
 const unfinished: ReadonlySet<string> = new Set([
   'index.json',
   'index.json.new',

@@ -33,7 +33,7 @@ export interface BackupEnvironment {
   readonly freeBytes: (folder: string) => Promise<number>;
 }
 
-/** What has to be done for one blob. */
+/** The work for one blob. */
 interface Step {
   readonly digest: Digest;
   readonly size: number;

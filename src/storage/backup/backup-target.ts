@@ -18,7 +18,7 @@ const partialName = '.partial';
 /** The index contains secrets. */
 const ownerOnly = 0o700;
 const indexPattern = /^index-[\w-]+$/;
-/** What a backup consists of, besides the folders of its index. */
+/** The entries of a backup besides the folders of its index. */
 const ours: ReadonlySet<string> = new Set([
   documentName,
   `${documentName}.new`,

@@ -9,7 +9,7 @@ import type { CopySource } from './copy-source.js';
 /** The blobs of a copy. */
 export type CopiedBlobs = Pick<CopyReport, 'blobs' | 'bytes' | 'added' | 'addedBytes' | 'damaged'>;
 
-/** What a copy needs of a bucket. */
+/** The parts of a blob store that a copy uses. */
 export type CopiedTo = Pick<S3BlobStore, 'stat' | 'publishFile'>;
 
 const maxParallel = 4;

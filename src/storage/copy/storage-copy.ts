@@ -18,7 +18,10 @@ export interface CopyTarget {
   readonly blobs: CopiedTo;
 }
 
-/** What the target has to have as often as the source. The rest is derived, or counted only by one driver. */
+/**
+ * The kinds of which the target must have as many rows as the source. Other kinds are derived, or counted only by one
+ * driver.
+ */
 const compared = [
   'repository',
   'document',

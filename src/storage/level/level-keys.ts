@@ -191,7 +191,7 @@ export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
   return `${id}\0tag\0${image}\0${tag}` as Key<TagRecord>;
 }
 
-/** How an image holds a digest. */
+/** The kind of reference from an image to a digest. */
 export type HolderKind = (typeof holderKinds)[number];
 export const holderKinds = ['link', 'manifest', 'trash', 'unlinked'] as const;
 

@@ -12,7 +12,7 @@ interface KeyedSession {
 /** Reads a page of stored sessions after a key. */
 export type ReadSessions = (after: string, limit: number) => Promise<readonly KeyedSession[]>;
 
-/** Returns a page of stored sessions, also those of deleted repositories. */
+/** Returns a page of stored sessions, including those of deleted repositories. */
 export function readSessions(index: LevelIndex, after: string, limit: number): Promise<readonly KeyedSession[]> {
   const range = { gt: after, lt: rangeEnd(sessionPrefix) };
   // Only sessions are stored under this prefix.

@@ -26,7 +26,7 @@ export type Operation =
 /** One layer of writes. `undefined` marks a deletion. */
 class Layer {
   readonly values = new Map<string, unknown>();
-  /** By how many bytes the layer changes the size of images, by `<repository id>|<image>`. */
+  /** The bytes by which the layer changes the size of images, by `<repository id>|<image>`. */
   readonly growth = new Map<string, number>();
   /** By prefix, so that reading a list does not scan all writes. */
   readonly members = new Map<Prefix, Map<string, boolean>>();

@@ -3,7 +3,7 @@ import type { RefusedCredentials } from '../../ports/upstream.js';
 import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import { timeLeft } from '../../protocol/recent.js';
 
-/** How a request with our credentials ended: its result, and the verdict if it was not a good answer. */
+/** The outcome of a request with our credentials: its result, and the verdict if it was not a good answer. */
 export interface TrialOutcome<T> {
   readonly result: T;
   readonly verdict?: UpstreamVerdict | undefined;
@@ -16,7 +16,7 @@ export interface TrialOptions {
   readonly onRefused: (verdict: UpstreamVerdict) => void;
 }
 
-/** How a trial ended for those who waited for it: with a verdict when it showed nothing about the credentials. */
+/** The outcome of a trial for those who waited for it: a verdict if it showed nothing about the credentials. */
 interface Trial {
   readonly verdict?: UpstreamVerdict | undefined;
   /** Whether another trial makes sense: the upstream answered, and did not ask to wait. */
@@ -76,8 +76,8 @@ export class CredentialTrials {
 
   /**
    * Sends a request with credentials. Returns `undefined`, without sending it, when they were refused in the meantime.
-   * @throws UpstreamVerdict failed, without sending it, when the requests that tried the credentials failed. The circuit breaker
-   * does not count it, because nothing was sent.
+   * @throws UpstreamVerdict failed, without sending it, when the requests that tried the credentials failed. The circuit
+   * breaker does not count it, because nothing was sent.
    */
   async run<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T | undefined> {
     if (this.findRefusal(value, image) !== undefined) return undefined;

@@ -1,5 +1,5 @@
 /**
- * How requests to another registry are authenticated: challenges, realms and tokens, where credentials come from, and which
+ * Authenticates requests to another registry: challenges, realms and tokens, the sources of credentials, and which
  * of them were refused. Only the exchange and the client in the parent folder import it.
  */
 
@@ -21,7 +21,7 @@ export interface AuthOptions extends Omit<TokensOptions, 'trials'> {
   readonly log: Logger;
 }
 
-/** What a request is sent with: the upstream's own token for this very scope, our credentials, or nothing. */
+/** The authentication of a request: the upstream's own token for this very scope, our credentials, or nothing. */
 export interface Authorization {
   readonly kind: 'token' | 'credentials' | 'none';
   /** The value of the header; absent for `none`. */
@@ -119,8 +119,8 @@ export class UpstreamAuth {
   }
 
   /**
-   * Returns another token after a 400: public.ecr.aws answers an expired token with it. `undefined` within a minute, because other
-   * faults of a request have this status too.
+   * Returns another token after a 400: public.ecr.aws answers an expired token with it. `undefined` within a minute,
+   * because other faults of a request have this status too.
    * @throws UpstreamVerdict as `Tokens.get` does.
    */
   async replace(image: string, { kind, value, isFinal }: Authorization): Promise<Authorization | undefined> {

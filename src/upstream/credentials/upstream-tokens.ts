@@ -11,7 +11,7 @@ import { denied, failed, UpstreamVerdict } from '../../protocol/upstream/verdict
 import type { CredentialTrials, TrialOutcome } from './credential-trials.js';
 import { isRecent } from '../../protocol/recent.js';
 
-/** What a challenge asks a token for. */
+/** The service and scope of a requested token. */
 export interface TokenScope {
   readonly realm: string;
   readonly service: string | undefined;
@@ -25,10 +25,10 @@ export interface Password {
   readonly password: string;
 }
 
-/** What a realm issues tokens for: a password, or an identity token (a refresh token of OAuth 2). */
+/** The credentials for which a realm issues tokens: a password, or an identity token (a refresh token of OAuth 2). */
 export type RealmSecret = Password | { readonly identityToken: string };
 
-/** How a token is obtained. */
+/** The purpose of a token, and the credentials for it. */
 export interface TokenUse {
   /** The registry whose challenge it answers. */
   readonly from: URL;

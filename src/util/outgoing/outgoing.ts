@@ -3,7 +3,7 @@ import type { Outgoing } from '../../ports/upstream.js';
 import { findOutgoingProxy } from './outgoing-proxy.js';
 import { createTargetPolicy } from './target-policy.js';
 
-/** What the configuration of an upstream, or of a token issuer, says about connections on its behalf. */
+/** The connection settings in the configuration of an upstream or a token issuer. */
 export interface OutgoingConfig extends Pick<Outgoing, 'ca' | 'connectTimeoutMs' | 'responseTimeoutMs'> {
   readonly url: URL;
   /** Private addresses that redirects and realms may lead to. @default the host of `url` alone */

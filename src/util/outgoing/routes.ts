@@ -6,7 +6,7 @@ import type { Outgoing, TargetPolicy } from '../../ports/upstream.js';
 import { dial, dialWith } from './dial.js';
 import { authorizeTo, endpointOf, openTunnel, parseProxy, type ServerAddress } from './tunnel.js';
 
-/** How a request reaches one URL. */
+/** The route of a request to one URL. */
 export interface Route {
   /** The other end of the connection: the host of the URL, or a proxy that is asked with the absolute URL. */
   readonly target: ServerAddress;
@@ -57,7 +57,7 @@ export class Routes {
     };
   }
 
-  /** Cuts all connections, also those that are being opened. */
+  /** Cuts all connections, including those that are being opened. */
   close(): void {
     this.#closing.abort();
     for (const agent of this.#agents.values()) agent.destroy();
@@ -108,8 +108,8 @@ export class Routes {
 }
 
 /**
- * Trusts `ca` in addition to the public certificate authorities, which the CDN behind a private registry may need. The certificates are
- * parsed once for each agent, not for each connection.
+ * Trusts `ca` in addition to the public certificate authorities, which the CDN behind a private registry may need. The
+ * certificates are parsed once for each agent, not for each connection.
  */
 function trust(ca: Outgoing['ca']): { secureContext?: SecureContext } {
   return ca === undefined ? {} : { secureContext: createSecureContext({ ca: [...rootCertificates, ...[ca].flat()] }) };

@@ -23,7 +23,7 @@ export interface Answer extends UpstreamAnswer {
   readonly location?: string;
 }
 
-/** How a request travels. */
+/** The settings of a request's transport. */
 export interface TravelOptions {
   readonly responseTimeoutMs: number;
   /** @default 5 */
@@ -77,8 +77,8 @@ export async function travel(first: Hop, start: Start, options: TravelOptions): 
 }
 
 /**
- * Sends one request; again when an idle connection turns out to be closed, and once when a new one breaks. The last attempt uses
- * a new connection, because all idle ones may be closed.
+ * Sends one request; again when an idle connection turns out to be closed, and once when a new one breaks. The last attempt
+ * uses a new connection, because all idle ones may be closed.
  */
 async function sendWithRetries(hop: Hop, start: Start, signal: AbortSignal): Promise<IncomingMessage> {
   for (let retries = 0; ; retries++) {

@@ -4,7 +4,7 @@ import type { SharedIndex } from '../../ports/metadata/shared-index.js';
 /** How long a failed reload waits. */
 const retryMs = 1000;
 
-/** What is reloaded, and when. */
+/** The data to reload after changes. */
 export interface Followed {
   /** A kind of documents, or `repository`. */
   readonly kind: string;

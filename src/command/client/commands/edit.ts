@@ -6,7 +6,7 @@ import { confirm, requireTerminal } from '../confirm.js';
 import type { Column } from '../format.js';
 import { parseImageName } from '../image-name.js';
 
-/** What to delete of one image. */
+/** The content of one image to delete. */
 interface Deletion {
   readonly repository: string;
   readonly image: string;

@@ -61,7 +61,7 @@ export function addSpaceCommands(program: Command, io: CommandIo): void {
       examples: [
         'artifactapi gc --dry-run',
         'artifactapi gc --yes',
-        'artifactapi gc --grace 0    # also what was deleted just now, when the disk is full',
+        'artifactapi gc --grace 0    # even content deleted just now, for example on a full disk',
         'artifactapi gc --data /var/lib/artifactapi',
       ],
       flags: (command) => {
@@ -189,7 +189,7 @@ function addQuarantineCommands(program: Command, io: CommandIo): void {
 }
 
 /**
- * Does the work for each item, also after one fails.
+ * Does the work for each item, even after one fails.
  * @throws CommandError with exit code 1 if all failed, and 3 if only some did. The failures are printed.
  */
 async function eachOf(io: CommandIo, items: readonly string[], work: (item: string) => Promise<void>): Promise<void> {

@@ -9,7 +9,7 @@ import type { SocketAddress } from './unix-socket.js';
 /** Where to serve metrics and probes: on a port or on a Unix socket. */
 export type MetricsPlace = { readonly host: string; readonly port: number } | { readonly socket: SocketAddress };
 
-/** What the listener for metrics serves. */
+/** The sources of the listener for metrics. */
 export interface MetricsAppParts {
   readonly registry: Pick<Registry, 'health'>;
   /** @throws Error if metrics are off. */

@@ -17,7 +17,7 @@ const documents = [
   'damage',
 ] as const;
 
-/** What the journal records: a noun and a past participle, as in the names of events. */
+/** The types of journal entries: a noun and a past participle, as in the names of events. */
 export const eventTypes = [
   'tag.moved',
   'tag.deleted',

@@ -9,7 +9,7 @@ import type {
 import type { RetentionPolicy } from '../../settings/retention-config.js';
 import { encodeDocument, encodeTime } from './encoding.js';
 
-/** What protects and limits an image. */
+/** The protection and the limits of an image. */
 export interface ShownRules {
   readonly immutable?: { readonly immutableTags: readonly string[]; readonly mutableTags: readonly string[] };
   readonly retention?: RetentionPolicy | undefined;

@@ -19,7 +19,7 @@ export interface StatisticsRequest {
 }
 
 const dayMs = 24 * 3_600_000;
-/** What the answer covers without `since`. */
+/** The period of the answer without `since`. */
 const defaultDays: Readonly<Record<Step, number>> = { hour: 31, day: 731 };
 const timeSchema = z.iso.datetime({ offset: true });
 /** Points of all repositories in one answer. */

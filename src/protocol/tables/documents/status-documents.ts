@@ -44,7 +44,7 @@ export interface ShownRepository {
     | undefined;
 }
 
-/** What only monitors see. */
+/** The fields that only users with `monitor` see. */
 interface Monitored {
   readonly disk:
     { readonly freeBytes: number; readonly totalBytes: number; readonly fullInDays: number | undefined } | undefined;

@@ -18,7 +18,7 @@ export type HashRequest =
       readonly upto: number;
       readonly digest: boolean;
     }
-  /** Remembers the current position for `reset`. The job must be at rest, also for the next two requests. */
+  /** Remembers the current position for `reset`. The job must be at rest, even for the next two requests. */
   | { readonly type: 'mark'; readonly job: number }
   /** Returns to `size` after the file was cut to it. */
   | { readonly type: 'reset'; readonly job: number; readonly size: number }

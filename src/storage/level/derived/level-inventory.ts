@@ -32,7 +32,7 @@ const partSize = 1000;
 /** Reads from the disk. Waits while the index is being reopened. */
 export type ReadIndex = <T>(work: (index: LevelIndex) => T | Promise<T>) => Promise<T>;
 
-/** What the inventory uses of its store. */
+/** The parts of the store that the inventory uses. */
 export interface InventoryParts {
   readonly read: ReadIndex;
   readonly writer: LevelWriter;

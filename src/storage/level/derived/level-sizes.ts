@@ -89,7 +89,7 @@ export class LevelSizes implements ImageSizes {
     return bytes;
   }
 
-  /** Returns the name of a local repository, also of one that the write creates. */
+  /** Returns the name of a local repository, including one that the write creates. */
   #nameOf(view: LevelView, id: RepositoryId): string | undefined {
     const name = this.#index.residents.nameOf(id) ?? view.createdRepository(id);
     const stored = name === undefined ? undefined : view.get(repositoryKey(name));

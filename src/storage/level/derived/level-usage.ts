@@ -23,7 +23,7 @@ export const allImages: ImageFilter = { key: '', matches: () => true };
 interface Sum {
   readonly filter: ImageFilter;
   total: number;
-  /** How the batch in progress changes the sum. */
+  /** The change of the sum by the batch in progress. */
   coming: number;
 }
 

@@ -34,7 +34,7 @@ const maxTrimmed = 1000;
 
 type Details = Omit<JournalEntry, 'seq' | 'at' | 'type' | 'by'>;
 
-/** What the journal uses of its store. */
+/** The parts of the store that the journal uses. */
 export interface JournalParts {
   /** For reads inside the writer, which must not wait. */
   readonly index: LevelIndex;

@@ -5,7 +5,7 @@ import { batchKey, type BatchHead } from '../../level-keys.js';
 import { readBatch, readLog, readLogNumber, type LogEntry } from '../level-log.js';
 import { hasCode } from '../../../files/storage-errors.js';
 
-/** What the marker, or this process, expects of an index. */
+/** The state of an index that the marker, or this process, expects. */
 export interface IndexExpectation {
   readonly id?: string;
   /** The index must hold at least this batch. */

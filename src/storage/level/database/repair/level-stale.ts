@@ -43,7 +43,7 @@ class StaleFinder {
   readonly found = new Set<string>();
   readonly #level: Level;
   readonly #pending: ReadonlyMap<string, string>;
-  /** What the trash of the images names. Complete for a repository before its `unlinked` keys, which sort later. */
+  /** The digests that the trash of the images names. Complete for a repository before its `unlinked` keys, which sort later. */
   readonly #kept = new Set<string>();
 
   constructor(level: Level, pending: ReadonlyMap<string, string>) {
