@@ -71,9 +71,11 @@ export async function dispatch<Row extends Endpoint>(
     requirePermission(core, principal, question, permission, at);
   const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
   const { params } = match;
-  const exchange = { req, prefix, path: prefix + path, query, params, caller, client, target, pull, turn, require };
-  // The type of `target` depends on the parameters, which only the row of the handler knows.
-  const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
+  const work = core.bodies.use(req, client.address, (body) => {
+    const all = { req, prefix, path: prefix + path, query, params, caller, client, target, pull, turn, require, body };
+    // The type of `target` depends on the parameters, which only the row of the handler knows.
+    return handler(all as Exchange<unknown>);
+  });
   // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
   const handled = core.offload(req, await keepPace(req, work, core.uploadPace));

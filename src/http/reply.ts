@@ -66,7 +66,7 @@ export async function send(
   req: IncomingMessage,
   res: ServerResponse,
   reply: Reply,
-  { now, log, ...context }: AnswerContext & { readonly now: number; readonly log: Logger },
+  context: AnswerContext & { readonly now: number; readonly log: Logger },
 ): Promise<void> {
   if (res.destroyed) return;
   const { status, headers, body, provenance, namespace } = reply;
@@ -76,7 +76,7 @@ export async function send(
   const all: Record<string, string | number | string[]> = Object.assign(
     {},
     bare ? undefined : lengthHeader(body),
-    describeProvenance(provenance, now),
+    describeProvenance(provenance, context.now),
     namespace === undefined ? undefined : { 'OCI-Namespace': namespace },
     headers,
     blob?.offload,
@@ -84,7 +84,7 @@ export async function send(
   );
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
     await sendContent(res, status, all, blob, (err) => {
-      log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
+      context.log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
     });
   } else {
     // The reverse proxy applies the range itself, and only to a 200.
