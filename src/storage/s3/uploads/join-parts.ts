@@ -12,6 +12,12 @@ export async function readTail(bucket: S3Bucket, { key, size }: StagedTail): Pro
   );
 }
 
+/** Reads the first bytes of an upload without parts. @throws Error when it has parts, or when the tail is lost. */
+export async function readKept(bucket: S3Bucket, { parts, tail }: StagedBytes, size: number): Promise<Buffer> {
+  if (parts.length > 0 || tail === undefined) throw new Error('the bytes of a multipart upload cannot be read yet');
+  return (await readTail(bucket, tail)).subarray(0, size);
+}
+
 /** An upload to complete, and the size that its object must have. */
 interface Completion {
   readonly key: string;

@@ -15,7 +15,7 @@ import { S3Error, toUnavailable } from '../client/s3-errors.js';
 import { hashObject } from '../s3-content.js';
 import { HeldClaim, whileOpen, type WaitOptions } from './held-claim.js';
 import { resume, startNative, startResumable, type RunningDigest } from './running-digest.js';
-import { copyParts, joinParts, readTail, sizeOf } from './join-parts.js';
+import { copyParts, joinParts, readKept, sizeOf } from './join-parts.js';
 import { UploadParts, type PartsContext } from './upload-parts.js';
 
 const batchBytes = 1024 * 1024;
@@ -108,7 +108,7 @@ export class S3Upload implements StagedBlob {
         const before = this.#before;
         if (before !== undefined && sizeOf(before.bytes) === size)
           return this.#return(before, claim, nextPartOf(claim.state));
-        const kept = size === 0 ? Buffer.alloc(0) : await this.#readKept(claim.state, size);
+        const kept = size === 0 ? Buffer.alloc(0) : await readKept(this.#context.bucket, claim.state, size);
         await this.#replace(claim, kept);
       });
     });
@@ -120,7 +120,7 @@ export class S3Upload implements StagedBlob {
       const known = bytes?.digest;
       if (known !== undefined && algorithmOf(known) === algorithm) return known;
       if (bytes === undefined || this.size === 0) return digestOf(Buffer.alloc(0), algorithm);
-      return digestOf(await this.#readKept(bytes, this.size), algorithm);
+      return digestOf(await readKept(this.#context.bucket, bytes, this.size), algorithm);
     });
   }
 
@@ -242,12 +242,6 @@ export class S3Upload implements StagedBlob {
       parts.release();
     }
     this.#before = undefined;
-  }
-
-  /** Reads the first bytes of an upload without parts. */
-  async #readKept({ parts, tail }: StagedBytes, size: number): Promise<Buffer> {
-    if (parts.length > 0 || tail === undefined) throw new Error('the bytes of a multipart upload cannot be read yet');
-    return (await readTail(this.#context.bucket, tail)).subarray(0, size);
   }
 
   /** Returns the object with all bytes. A repeated call after a failure returns the same one. */
