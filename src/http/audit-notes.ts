@@ -6,10 +6,10 @@ import type { RegistryError } from '../protocol/errors.js';
 import { maskTokens, shownUrl } from './clients/shown-url.js';
 import type { RequestFacts } from './core.js';
 
-/** The part of a `User-Agent` that is kept. */
+/** The number of characters of a `User-Agent` that are kept. */
 const maxUserAgentLength = 200;
 
-/** Describes who makes a request, for events, the journal and the audit file. */
+/** Describes the actor of a request for events, the journal and the audit file. */
 export function describeActor(
   req: IncomingMessage,
   { id, via }: Pick<Principal, 'id' | 'via'>,
@@ -20,7 +20,7 @@ export function describeActor(
   return { principal: id, via, requestId, address, host, secure, userAgent: userAgentOf(req) };
 }
 
-/** Notes a refused login, or a request of a user who may not make it. */
+/** Notes a refused login, or a request that the user is not allowed to make. */
 export function noteRefusal(
   audit: AuditTrail | undefined,
   req: IncomingMessage,

@@ -49,9 +49,9 @@ export interface RequestFacts {
   op: string;
   principal: string;
   clientAddress: string;
-  /** How the principal authenticated, once it is known. */
+  /** The kind of authentication, once it is known. */
   via: Principal['via'] | undefined;
-  /** What the operation changes, if the journal does not record it. */
+  /** The change that the operation makes, if the journal does not record it. */
   change: string | undefined;
 }
 
@@ -108,7 +108,7 @@ export interface CoreSource {
   ready(): Promise<Core>;
   /**
    * Tracks a request until its promise settles: closing the registry waits for all of them.
-   * @param request what the metrics count as in progress.
+   * @param request the request that the metrics count as in progress.
    */
   track(answered: Promise<void>, request?: RunningRequest): void;
 }

@@ -18,12 +18,12 @@ import { readSessionCookie, refuseForeignOrigins } from './clients/session-cooki
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
-/** No supported request needs a longer query: it has room for fifty tags. */
+/** The maximum length of a query. It has room for fifty tags; no supported request needs more. */
 const maxQueryLength = 8 * 1024;
 
 /**
- * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates, checks permissions, calls the handler.
- * Access is decided before anything is looked up, so a refusal reveals nothing.
+ * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates,
+ * checks permissions, calls the handler. Access is decided before anything is looked up, so a refusal reveals nothing.
  */
 export async function dispatch<Row extends Endpoint>(
   surface: Surface<Row>,
@@ -144,7 +144,7 @@ async function admit(
   const { access, rates } = core;
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.isOpen) refuseForeignPages(req, row, question.client, core.isKnownHost);
-  // Health checks need no login, and also work with expired credentials.
+  // Health checks do not need a login, and work even with expired credentials.
   const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question, takesSessions);
   facts.principal = principal.id;
   facts.via = principal.via;

@@ -20,7 +20,7 @@ export interface Exchange<Params> {
   readonly req: IncomingMessage;
   /** Reads the whole body, for small documents and manifests. */
   readonly body: RequestBody;
-  /** What precedes `/v2` in the URLs of this registry. */
+  /** The path before `/v2` in the URLs of this registry. */
   readonly prefix: string;
   /** The path as the client sent it, without the query. */
   readonly path: string;
@@ -28,7 +28,7 @@ export interface Exchange<Params> {
   readonly params: Params;
   readonly caller: Caller;
   readonly client: ClientInfo;
-  /** Finds the manifest that a pull may get. Absent without the hook for pulls. */
+  /** Finds the manifest that a pull may get. Absent without a hook for pulls. */
   readonly pull: HookGate['pull'];
   /** Resolves when a list of about this size may be built: large ones in different turns of the event loop. */
   readonly turn: (bytes: number) => Promise<void>;

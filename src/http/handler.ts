@@ -268,7 +268,7 @@ function asRegistryError(
     }
     return thrown;
   }
-  // The client disconnected: not an error of the registry, and no one reads this response.
+  // The client disconnected. This is not an error of the registry, and no one reads the response.
   if (req.errored !== null || (req.destroyed && !req.complete)) {
     runtime.log.debug({ err: thrown, ...describeRequest(req, id) }, 'client disconnected during its request');
     return new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early' });

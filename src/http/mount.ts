@@ -33,7 +33,7 @@ function chain(first: Middleware, second: Middleware): Middleware {
   return (req, res, next) => first(req, res, () => second(req, res, next));
 }
 
-/** Strips the mount path from `url` and keeps the whole in `originalUrl`, as Express and Connect do. */
+/** Strips the mount path from `url` and keeps the whole URL in `originalUrl`, as Express and Connect do. */
 function mountAt(place: string, middleware: Middleware): Middleware {
   if (place === '') return middleware;
   return (req: IncomingMessage & { originalUrl?: string }, res, next) => {

@@ -17,7 +17,7 @@ import { createGetToken, createPostToken, type TokenParts } from './handlers/dis
 import * as uploads from './handlers/distribution/uploads.js';
 import { keepLocal } from './clients/web-pages.js';
 
-/** Creates the surface of `/v2` under the prefix. It reads the URL that the client sent, so the host may mount it anywhere. */
+/** Creates the surface of `/v2` under the prefix. Reads the URL that the client sent, so the host may mount it anywhere. */
 export function createRegistrySurface(prefix: string, parts: () => TokenParts): Surface<RegistryEndpoint> {
   const directory = (): RepositoryDirectory => parts().directory;
   const handlers: { readonly [O in RegistryOp]: Handler<RegistryParams<O>> } = {

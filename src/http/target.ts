@@ -51,7 +51,7 @@ export async function forwardTarget(
   caller: Caller,
   forwardsManifests: boolean,
 ): Promise<ForwardReply | undefined> {
-  // A list must be complete, and a tag list contains the name that the client used: the registry answers them.
+  // The registry answers lists itself: they must be complete, and a tag list contains the name that the client used.
   if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
   if (!forwardsManifests && (row.op === 'manifest.get' || row.op === 'manifest.stat')) return undefined;
   // Built from the parsed parameters, so unusual encodings never reach the upstream.

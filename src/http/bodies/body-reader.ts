@@ -8,7 +8,7 @@ import { announcesBody, openBody } from './body.js';
 
 /** Bodies up to this size are not counted: the 1000 connections of one client hold at most 64 MiB of them. */
 const maxSmallBytes = 64 * 1024;
-/** Larger bodies in memory at once. Each has at most 4 MiB, the limit of a manifest. */
+/** The maximum number of larger bodies in memory. Each has at most 4 MiB, the limit of a manifest. */
 const maxLargeBodies = 16;
 const maxLargeBodiesPerClient = 8;
 

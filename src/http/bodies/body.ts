@@ -8,7 +8,7 @@ import { drain } from '../../util/streams/streams.js';
 
 /**
  * Returns the unread body of a request.
- * @throws RegistryError UNKNOWN 500 when a middleware of the host has read it already.
+ * @throws RegistryError UNKNOWN 500 when a middleware of the host has already read it.
  */
 export function openBody(req: IncomingMessage): IncomingMessage {
   if (announcesBody(req) && req.readableDidRead) {
@@ -61,7 +61,7 @@ export function discardEarly(req: IncomingMessage): Promise<unknown> | undefined
 const discardLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000, lingerMs: 1000 };
 
 /**
- * Keeps the connection of a request open until its body is read, also where it closes with the response
+ * Keeps the connection of a request open until its body is read, even if it closes with the response
  * (`Connection: close`): closing it earlier resets it, and the client misses the response (RFC 9112, 9.6). Call it before
  * the response. The function that it returns reads and discards the rest of the body after the response. It resolves to
  * false when it reaches the limits first; the connection then closes after at most `lingerMs`, even if the client does not
@@ -80,7 +80,7 @@ export function holdConnection(req: IncomingMessage, limits = discardLimits): ()
     if (isDue) socket.destroySoon();
   };
   const push = req.push.bind(req);
-  // Not `end`, which comes later: Node would answer what follows the body in the same packet.
+  // Not `end`, which comes later: Node would answer a request that follows the body in the same packet.
   req.push = (chunk: Buffer | null, encoding) => {
     if (chunk === null) letGo();
     return push(chunk, encoding);

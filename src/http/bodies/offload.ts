@@ -55,7 +55,7 @@ function isProxy(req: IncomingMessage, trusted: TrustedProxies): boolean {
   return req.headers['x-forwarded-for'] !== undefined && trusted.sent(req);
 }
 
-/** Returns whether a request has no conditions, which another server would evaluate in another way. */
+/** Returns whether a request has no conditions. Another server would evaluate them differently. */
 export function isUnconditional({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   return conditions.every((name) => headers[name] === undefined);
 }
@@ -71,7 +71,7 @@ function isPlain({ headers }: IncomingMessage, { status }: Reply): boolean {
 
 type Instruct = (content: Pick<BlobContent, 'path'>) => Readonly<Record<string, string>> | undefined;
 
-/** Creates the header for nginx. Blob file names are hex, so they need no escaping. */
+/** Creates the header for nginx. Blob file names are hex, so they do not need escaping. */
 function createAccel(blobsFolder: string | undefined): Instruct {
   return ({ path }) => {
     if (path === undefined || blobsFolder === undefined) return undefined;

@@ -24,10 +24,10 @@ export interface BlobRequest {
   readonly repository: string;
 }
 
-/** Replaces the body of an answer by a redirect to the object store. Returns other answers unchanged. */
+/** Replaces the body of an answer with a redirect to the object store. Returns other answers unchanged. */
 export type Redirects = (request: BlobRequest, reply: Reply) => Promise<Reply>;
 
-/** Smaller content is sent: a redirect costs another request. */
+/** The minimum size for a redirect. Smaller content is sent, because a redirect costs another request. */
 const minBytes = 1024 * 1024;
 
 /** Creates the redirects of a registry; without options, there are none. @throws RangeError for an invalid network */

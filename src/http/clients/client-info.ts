@@ -1,5 +1,5 @@
 /**
- * What a request says about its client: address and host, the `Via` trail, web pages, URLs in logs. Imported by http/,
+ * Facts about the client of a request: address and host, the `Via` trail, web pages, URLs in logs. Imported by http/,
  * the composition root and the command's server.
  */
 import type { IncomingMessage } from 'node:http';

@@ -4,7 +4,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { Endpoint } from '../../protocol/tables/route-table.js';
 
 /**
- * The cookie has no Path: browsers then send it to `<mount>/api/v1/`, as they see it, also behind a proxy that changes the
+ * The cookie has no Path: browsers then send it to `<mount>/api/v1/`, as they see it, even behind a proxy that changes the
  * path. Pages of other sites never send it, and no script can read it.
  */
 const attributes = 'HttpOnly; SameSite=Strict';
@@ -16,7 +16,7 @@ function nameFor({ origin }: ClientInfo): string {
 
 /**
  * Returns the value of the session cookie; `undefined` if there are several. A page of another subdomain can set a cookie of
- * the same name for the whole domain, and browsers do not report which one is whose.
+ * the same name for the whole domain, and browsers do not report which cookie comes from which page.
  */
 export function readSessionCookie(req: IncomingMessage, client: ClientInfo): string | undefined {
   return readCookie(req, nameFor(client));
@@ -47,7 +47,7 @@ export function writeFlowCookie(client: ClientInfo, value: string | undefined, p
 
 /**
  * Returns the `Set-Cookie` header that keeps a session, or ends it if there is no value.
- * @param path the attribute, where the request is not directly below `/api/v1/`.
+ * @param path the attribute, if the request is not directly below `/api/v1/`.
  */
 export function writeSessionCookie(
   { headers }: IncomingMessage,
@@ -57,7 +57,7 @@ export function writeSessionCookie(
 ): string {
   const name = nameFor(client);
   // The page used https, but a proxy that is not trusted ended TLS. The name has no prefix then, because requests without
-  // Origin do not tell that a client uses https.
+  // Origin do not show that a client uses https.
   const isSecure = name.startsWith('__Secure-') || headers.origin?.startsWith('https:') === true;
   const secure = (isSecure ? '; Secure' : '') + path;
   return `${name}=${value ?? ''}; ${attributes}${secure}${value === undefined ? '; Max-Age=0' : ''}`;
@@ -79,7 +79,10 @@ export function refuseForeignOrigins(
   requireOwnOrigin(headers, client);
 }
 
-/** Refuses a login from a page of another origin, which could log its visitors in as someone else. @throws RegistryError DENIED */
+/**
+ * Refuses a login from a page of another origin, which could log its visitors in as someone else. @throws RegistryError
+ * DENIED
+ */
 export function refuseForeignLogin({ headers }: IncomingMessage, client: ClientInfo): void {
   if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
   requireOwnOrigin(headers, client);

@@ -46,7 +46,7 @@ const plainPath = /^\/(?!\/)(?!.*aat_)[^?#]{0,255}$/s;
  * password, and masks account tokens.
  */
 export function shownUrl(url: string): string {
-  // Most URLs have nothing to hide, and every request pays for what happens here.
+  // Most URLs have nothing to hide, and this code runs for every request.
   if (plainPath.test(url)) return url;
   const short = maskTokens(url.length > maxShownChars ? `${url.slice(0, maxShownChars - 1)}…` : url);
   const [beforeFragment = ''] = short.split('#', 1);

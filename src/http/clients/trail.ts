@@ -1,6 +1,6 @@
 import { RegistryError } from '../../protocol/errors.js';
 
-/** A longer chain of registries is treated as a loop. */
+/** The maximum length of a chain of registries. A longer one is treated as a loop. */
 const maxHops = 20;
 
 /**

@@ -7,7 +7,7 @@ import { isOnPrivateSocket } from './private-socket.js';
 
 const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
 
-/** Headers that proxies add. A proxy that adds none and uses a loopback host looks like a local client. */
+/** Headers that proxies add. A proxy that adds none of them and uses a loopback host looks like a local client. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
 /**
@@ -68,7 +68,7 @@ export function refuseUnknownHosts(
   client: ClientInfo,
   isKnown: HostMatcher,
 ): void {
-  // Health, and the description of the API, but not a login.
+  // Health and the description of the API are public, but not a login.
   const isPublic = access === 'none' && method === 'GET' && !op.startsWith('session.');
   const host = (client.host ?? '').toLowerCase();
   if (isPublic || !isFromBrowser(headers) || isKnown(host)) return;

@@ -1,6 +1,6 @@
 /**
- * One handler per operation, in one folder per subject: it reads what the request says, calls the domain, and returns a
- * `Reply`. This file joins the handlers of the management API.
+ * One handler per operation, in one folder per subject: it reads the request, calls the domain, and returns a `Reply`.
+ * This file combines the handlers of the management API.
  */
 import type { AccessControl } from '../../ports/access/access.js';
 import type { Archives } from '../../ports/archives.js';
@@ -38,9 +38,9 @@ import { createSyncHandlers } from './operations/syncs.js';
 import { createUpstreamHandlers } from './operations/upstreams.js';
 import { createWebhookHandlers } from './operations/webhooks.js';
 
-/** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
+/** The maximum number of concurrent imports. Each may use about 64 MiB of memory, and disk space for its whole archive. */
 const maxImports = 8;
-/** Concurrent exports. Each opens one file at a time. */
+/** The maximum number of concurrent exports. Each opens one file at a time. */
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
@@ -67,7 +67,7 @@ export interface ManagementParts
   loadArchives(): Promise<Archives>;
 }
 
-/** What the management API does with the whole registry, also while it is not open. */
+/** The operations of the management API on the whole registry, which work even while it is not open. */
 export interface ManagementActions {
   readonly health: () => Promise<HealthReport>;
   /** Reads the configuration again and applies it. Absent: there is no configuration file. */

@@ -18,7 +18,7 @@ export interface ProtectionParts {
   readonly quotas: QuotaAdministration;
 }
 
-/** Creates the handlers about what protects the content of repositories. */
+/** Creates the handlers for the protection of content: immutable tags and quotas. */
 export function createProtectionHandlers(parts: () => ProtectionParts): ProtectionHandlers {
   return {
     'immutability.get': async ({ params, query }) => {

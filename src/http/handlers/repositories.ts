@@ -39,7 +39,7 @@ export function createRepositoryHandlers(parts: () => RepositoryHandlerParts): R
     'repository.replace': async ({ caller, req, body, params }) => {
       const check = readCheck(req.headers);
       const document = await readDocument({ req, body });
-      // Not before the body has arrived: that may take long, and others may replace the credentials meanwhile.
+      // Read after the body has arrived: that may take long, and others may replace the credentials in the meantime.
       const before = parts().directory.get(params.repository)?.record.config;
       const config = decodeRepository(document, { name: params.repository, before });
       return replyRecord(200, await parts().directory.replace(config, caller.actor, check));

@@ -14,8 +14,8 @@ export interface RepositoryRuleParts {
 }
 
 /**
- * Returns what limits and protects the images of a repository: in a virtual repository, those of its push target. Caches and
- * virtual repositories that refuse pushes have none of it.
+ * Returns the limits and the protection of a repository's images; for a virtual repository, those of its push target.
+ * Caches and virtual repositories that refuse pushes have none.
  */
 export async function describeProtection(
   { directory, quotas, retentionPolicies }: RepositoryRuleParts,
@@ -30,7 +30,7 @@ export async function describeProtection(
   );
 }
 
-/** Returns those with patterns that may match images of the repository, and only these patterns. */
+/** Returns the items with patterns that may match images of the repository, reduced to these patterns. */
 function concerning<T extends { readonly names: readonly string[] }>(
   all: readonly T[],
   repository: string,

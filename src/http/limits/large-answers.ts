@@ -3,7 +3,7 @@ import { CustomerCounts } from '../../util/scheduling/customer-counts.js';
 import { TurnGate } from '../../util/scheduling/turns.js';
 
 const mebibyte = 1024 * 1024;
-/** Answers up to this size do not count towards the limits. */
+/** The maximum size of an answer that does not count towards the limits. */
 const maxSmallBytes = 64 * 1024;
 const maxBytes = 128 * mebibyte;
 const maxBytesPerClient = 64 * mebibyte;

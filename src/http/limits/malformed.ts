@@ -8,8 +8,8 @@ const maxUrlChars = 8192;
 const maxHeaders = 200;
 
 /**
- * Returns what is wrong with a request that Node's parser accepted, or `undefined`. Node may refuse a request without `Host`
- * itself, but with an empty body (RFC 9112, 3.2).
+ * Returns the problem with a request that Node's parser accepted, or `undefined`. Node can refuse a request without `Host`
+ * itself, but would send an empty body (RFC 9112, 3.2).
  */
 export function findMalformation({ httpVersion, rawHeaders, url = '' }: IncomingMessage): RegistryError | undefined {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {

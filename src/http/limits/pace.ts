@@ -4,15 +4,18 @@ import { announcesBody } from '../bodies/body.js';
 
 /** Minimum rate at which a client must send or receive. */
 export interface PaceLimits {
-  /** Average over a window; 0 for no minimum. */
+  /** The average over a window; 0 for no minimum. */
   readonly minBytesPerSecond: number;
   readonly windowMs: number;
 }
 
-/** Slower than any link that can push an image. The window tolerates a connection that stalls for a while. */
+/**
+ * The default, which is slower than any link that can push an image. The window tolerates a connection that stalls for a
+ * while.
+ */
 export const defaultPace: PaceLimits = { minBytesPerSecond: 1024, windowMs: 60_000 };
 
-/** Samples per window. Each checks whether the client waits for the server. */
+/** The number of samples per window. Each checks whether the client waits for the server. */
 const samplesPerWindow = 6;
 
 /**

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Pipelined requests that may wait on one connection. Registry clients do not pipeline. */
+/** The maximum number of pipelined requests that wait on one connection. Registry clients do not pipeline. */
 const maxWaiting = 64;
 
 /** Wakes a waiting request: with true when its turn has come, with false when its connection has closed. */

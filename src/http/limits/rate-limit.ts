@@ -41,7 +41,7 @@ export class RateLimiter {
 
   /** Counts a request of a logged-in user. @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
   admitPrincipal({ id }: Pick<Principal, 'id'>): void {
-    // Anonymous users are limited by address only, also with an anonymous token or empty credentials.
+    // Anonymous users are limited by address only, even with an anonymous token or empty credentials.
     if (id !== anonymous.id) this.#principals?.take(id);
   }
 }

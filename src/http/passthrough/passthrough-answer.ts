@@ -13,9 +13,9 @@ import { relay } from './passthrough-body.js';
 import { readUntypedManifest } from './passthrough-manifest.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 
-/** What the answer to our client depends on. */
+/** The context of an answer to our client. */
 export interface PassthroughContext extends AnswerContext {
-  /** Precedes `/v2` in the URLs of this registry. */
+  /** The path before `/v2` in the URLs of this registry. */
   readonly prefix: string;
   readonly log: Logger;
   /** The media types that content may be sent with; any other becomes application/octet-stream. */
@@ -24,7 +24,7 @@ export interface PassthroughContext extends AnswerContext {
   readonly extraHeaders?: Readonly<Record<string, string>>;
 }
 
-/** How an exchange ended. */
+/** The outcome of an exchange. */
 export interface PassthroughOutcome {
   /** The status that the client got; 499 when it left before that. */
   readonly status: number;
@@ -85,7 +85,7 @@ function logCut({ req, forward, context }: Passage, error: unknown): void {
   context.log.warn(fields, 'upstream response interrupted: the connection to the client was closed');
 }
 
-/** Answers with an error; one that is not ours means that the upstream failed. */
+/** Answers with an error. An error that is not ours means that the upstream failed. */
 export async function refuse(passage: Passage, thrown: unknown): Promise<PassthroughOutcome> {
   const { res, req, forward, context } = passage;
   if (passage.left.aborted) return clientLeft;
@@ -106,6 +106,6 @@ function refusalOf(thrown: unknown, upstream: string): RegistryError {
 /** Answers with a reply of our own. */
 export function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> {
   const headers = { ...context.extraHeaders, ...reply.headers };
-  // `now` is for the age of cached content, which this is not.
+  // `now` would only matter for the age of cached content.
   return send(req, res, { ...reply, headers }, { ...context, now: 0 });
 }

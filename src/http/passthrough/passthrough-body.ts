@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { destroyOnTinyChunks } from '../../util/streams/source-listener.js';
 import { readWhole } from '../../util/outgoing/answer-body.js';
 
-/** Smaller answers are read whole before they are passed on. */
+/** The maximum size of an answer that is read completely before it is passed on. */
 const maxSmallBytes = 64 * 1024;
 
 /**
@@ -14,7 +14,7 @@ const maxSmallBytes = 64 * 1024;
 export async function relay(answer: IncomingMessage, res: ServerResponse, timeoutMs: number): Promise<void> {
   // Most answers are manifests: read whole, they go out in one write with their head and need no pipe.
   if (Number(answer.headers['content-length']) <= maxSmallBytes) return relaySmall(answer, res, timeoutMs);
-  // The errors do not show which side was first: the end of each destroys the other.
+  // The errors do not show which side ended first, because the end of each destroys the other.
   const client = res.socket;
   let isBroken = false;
   const note = (): void => {

@@ -31,15 +31,15 @@ export function buildRequestHeaders(req: IncomingMessage): Record<string, string
     const value = req.headers[name];
     if (typeof value === 'string') headers[name] = value;
   }
-  // Meaningless for HEAD, and where the HEAD becomes a GET it would yield the wrong length.
+  // Meaningless for HEAD. If the HEAD becomes a GET, it would yield the wrong length.
   if (req.method === 'HEAD') delete headers['range'];
   return headers;
 }
 
-/** How URLs of the upstream become paths of ours. */
+/** The mapping of the upstream's URLs to paths of ours. */
 export interface BackMap {
   readonly forward: Forward;
-  /** Precedes `/v2` in the URLs of this registry. */
+  /** The path before `/v2` in the URLs of this registry. */
   readonly prefix: string;
 }
 
@@ -51,10 +51,10 @@ export function mapBack(url: URL, { forward, prefix }: BackMap): string | undefi
   return path === undefined ? undefined : prefix + path;
 }
 
-/** Returns the headers of an answer for our client. Leaves out `Link`: lists do not pass through. */
+/** Returns the headers of an answer for our client. Omits `Link`, because lists do not pass through. */
 export function cleanAnswerHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const cleaned: Record<string, string> = {};
-  // The headers that Connection names are for the next hop alone (RFC 9110, 7.6.1).
+  // The headers that Connection names are only for the next hop (RFC 9110, 7.6.1).
   const hopByHop = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
   for (const name of Object.keys(headers)) {
     const value = headers[name];

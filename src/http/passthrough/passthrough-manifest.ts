@@ -5,16 +5,16 @@ import { failed } from '../../protocol/upstream/verdict.js';
 import { readDocument } from '../../util/outgoing/answer-body.js';
 import type { Answer } from '../../util/outgoing/transport.js';
 
-/** A manifest that was read whole. */
+/** A manifest that was read completely. */
 export interface ReadManifest {
   readonly mediaType: string;
   readonly bytes: Buffer;
 }
 
 /**
- * Reads a manifest whose `Content-Type` is not the type of one, or that is packed: some registries send `application/json` or
- * nothing, and only the manifest itself tells its type. Returns `undefined` when the answer is something else, or needs no
- * reading.
+ * Reads a manifest whose `Content-Type` is not the type of a manifest, or that is compressed: some registries send
+ * `application/json` or no type, and only the manifest itself has its type. Returns `undefined` when the answer is something
+ * else, or does not have to be read.
  * @param types the media types of manifests.
  * @throws UpstreamVerdict failed when the content is not a manifest, such as a login page.
  */

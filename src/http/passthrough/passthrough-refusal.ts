@@ -8,9 +8,9 @@ import { readErrorBody, type ErrorBody } from '../../util/outgoing/error-body.js
 import type { Answer } from '../../util/outgoing/transport.js';
 
 /**
- * Returns the error for our client when an upstream's answer is not one that the client may expect. The upstream's messages,
- * names and challenges stay out: a client that met the challenge would send its password for us to a stranger. A 4xx keeps
- * its code of the specification.
+ * Returns the error for our client when an upstream's answer is not one that the client may expect. Omits the upstream's
+ * messages, names and challenges: a client that answered the challenge would send its password for us to a stranger. A 4xx
+ * keeps its code of the specification.
  */
 export async function refuseAnswer(
   { status, headers, body, hop }: Answer,
@@ -38,7 +38,7 @@ function refuseRange(contentRange: string | undefined, upstream: string): Regist
   });
 }
 
-/** Returns the code for something missing, by the path that was asked for. */
+/** Returns the code for missing content, by the requested path. */
 function missingAt(path: string): ErrorCode {
   if (/\/blobs\/[^/]+$/.test(path)) return 'BLOB_UNKNOWN';
   return path.endsWith('/tags/list') ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN';

@@ -15,19 +15,19 @@ export interface UpstreamRequestOptions {
 }
 
 /**
- * One request to an upstream. http-proxy takes it for the client's request: it copies the method and headers, pipes it into the
- * request that it makes, and leaves listeners on it. So each attempt gets a new one without a body, with exactly our headers. It
- * is not a stream: a stream that only ends costs more than the rest of the request.
+ * One request to an upstream. http-proxy treats it as the client's request: it copies the method and headers, pipes it into
+ * the request that it makes, and leaves listeners on it. So each attempt gets a new one without a body, with exactly our
+ * headers. It is not a stream, because a stream that only ends costs more than the rest of the request.
  *
  * The timeouts are ours: http-proxy's `proxyTimeout` applies to the socket, so it also strikes when a slow client keeps the
  * socket from being read, and its error cannot be told from a reset.
  */
 export class UpstreamRequest extends EventEmitter {
-  /** A formality: the path of the route is set on the request itself. */
+  /** Not used: the path of the route is set on the request itself. */
   readonly url = '/';
   readonly method: Hop['method'];
   readonly headers: Readonly<Record<string, string>>;
-  /** http-proxy checks whether it was closed. */
+  /** Checked by http-proxy. */
   readonly socket: IncomingMessage['socket'];
   readonly pending: PendingAnswer;
   readonly #path: string;
@@ -43,7 +43,7 @@ export class UpstreamRequest extends EventEmitter {
     this.pending = new PendingAnswer(options.timeouts, () => void this.#request?.destroy());
   }
 
-  /** Ends the request that http-proxy made: there is no body. */
+  /** Ends the request that http-proxy made, because there is no body. */
   pipe(request: ClientRequest): void {
     this.#request = request;
     // http-proxy joins paths and collapses slashes: a signed URL would not survive that.

@@ -112,7 +112,7 @@ class HttpProxyPassthrough implements Passthrough {
       try {
         return await travel({ ...hop, credentials }, (next, isFresh) => this.#start(passage, next, isFresh), options);
       } catch (error) {
-        // A client that left says nothing about the upstream.
+        // The departure of a client says nothing about the upstream.
         left.throwIfAborted();
         throw error;
       }
@@ -135,19 +135,22 @@ class HttpProxyPassthrough implements Passthrough {
   }
 }
 
-/** Returns whether a client can expect the status: a client that did not ask for a part would take it for the whole blob. */
+/**
+ * Returns whether the client can expect the status: a client that did not request a range would take a part for the whole
+ * blob.
+ */
 function isExpected({ status, hop: { headers } }: Answer): boolean {
   if (status === 206) return headers['range'] !== undefined;
   if (status === 304) return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
   return status === 200;
 }
 
-/** Returns where a redirect sends the client; `undefined` where only we have the credentials. */
+/** Returns the URL to which a redirect sends the client; `undefined` if only we have the credentials for it. */
 function locationOf(url: URL, forward: Forward, prefix: string): string | undefined {
   return mapBack(url, { forward, prefix }) ?? (url.host === forward.url.host ? undefined : url.href);
 }
 
-/** Creates an http-proxy that reports to each of our requests how it ends. */
+/** Creates an http-proxy that reports the outcome of each of our requests to it. */
 function createProxy(): HttpProxy {
   const proxy = loadHttpProxy().createProxyServer({ selfHandleResponse: true });
   const fail = (error: unknown, request: unknown): void => {

@@ -28,7 +28,7 @@ type Handlers = { readonly [O in ProviderOp]: Handler<ManagementParams<O>> };
 const uiFromProvider = '../../../../ui/';
 const uiFromCallback = '../../../../../ui/';
 
-/** What the web UI says about a refused login. The log and the audit file have the reason. */
+/** The problems that the web UI reports for a refused login. The log and the audit file have the reason. */
 const problems: Partial<Record<LoginProblem, LoginProblemCode>> = {
   'wrong state': 'again',
   expired: 'again',
@@ -39,7 +39,7 @@ const problems: Partial<Record<LoginProblem, LoginProblemCode>> = {
   'claim mismatch': 'claims',
 };
 
-/** Creates the handlers of the management API with which people log in at an OIDC provider. */
+/** Creates the handlers of the management API for logins at OIDC providers. */
 export function createProviderHandlers(parts: () => ProviderLoginParts): Handlers {
   return {
     'session.beginLogin': async ({ prefix, client, params: { provider } }) => {

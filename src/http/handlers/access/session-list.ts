@@ -9,7 +9,7 @@ import { jsonReply } from '../../reply.js';
 type SessionListOp = 'session.list' | 'session.end' | 'session.endAll';
 type Handlers = { readonly [O in SessionListOp]: Handler<ManagementParams<O>> };
 
-/** Headers of answers about a person, which are for this person only. */
+/** Headers of answers about a person, which only this person may see. */
 export const noStore = { 'Cache-Control': 'no-store' };
 
 /** Creates the handlers of the management API that list and end logins to the web UI. */
@@ -37,7 +37,7 @@ export function createSessionListHandlers(access: () => AccessControl): Handlers
   };
 }
 
-/** Returns what keeps the sessions. @throws RegistryError UNSUPPORTED when the registry has no users. */
+/** Returns the part that keeps the sessions. @throws RegistryError UNSUPPORTED when the registry has no users. */
 export function keeperOf({ sessions }: AccessControl): NonNullable<AccessControl['sessions']> {
   if (sessions !== undefined) return sessions;
   throw new RegistryError('UNSUPPORTED', {
@@ -46,14 +46,14 @@ export function keeperOf({ sessions }: AccessControl): NonNullable<AccessControl
   });
 }
 
-/** Sessions may do more than a token with limits, which some job has. @throws RegistryError DENIED */
+/** Refuses tokens with limits, because sessions may do more than such a token. @throws RegistryError DENIED */
 function refuseLimited({ limits }: Principal): void {
   if (limits === undefined) return;
   throw new RegistryError('DENIED', { message: 'a token with limits cannot list or end sessions' });
 }
 
 /**
- * Returns whose sessions a request is about: everyone's if `undefined`.
+ * Returns the user whose sessions a request is about; `undefined` for everyone's.
  * @throws RegistryError DENIED for those of others.
  */
 async function whose(

@@ -22,7 +22,7 @@ export interface SessionParts extends OwnTokenParts {
 /** Facts about the registry that everyone may know. */
 export interface RegistryFacts {
   readonly version: string;
-  /** What precedes `/v2`. */
+  /** The path before `/v2`. */
   readonly prefix: string;
 }
 
@@ -43,7 +43,7 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
       const principal = await sessions.login(username, password, client);
       rates.admitPrincipal(principal);
       const value = await sessions.start(principal, { address: client.address, agent: userAgentOf(req) });
-      // A cookie that the browser already had, perhaps from someone else, is of no use afterwards.
+      // Ends the session of a cookie that the browser already had, perhaps from someone else.
       await sessions.end(readSessionCookie(req, client) ?? '');
       const shown = await describeSession(access, facts, { ...principal, via: 'session' }, client);
       return jsonReply(200, shown, { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, value) });

@@ -9,7 +9,7 @@ import { jsonReply, type Reply } from '../../reply.js';
 
 const defaultCatalogPageSize = 100;
 const maxCatalogPageSize = 10_000;
-/** Images examined for one page. */
+/** The number of images examined for one page. */
 const maxImagesExamined = 20_000;
 /** The approximate size of an item of a list in an answer. */
 export const bytesPerItem = 100;

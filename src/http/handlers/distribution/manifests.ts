@@ -21,7 +21,7 @@ import { jsonReply } from '../../reply.js';
 import { writerOf } from '../../writer.js';
 import { bytesPerItem, nextLink, pageOf } from './discovery.js';
 
-/** More `tag` parameters are refused with 414. The specification requires at least 10 (end-7b). */
+/** The maximum number of `tag` parameters; more are refused with 414. The specification requires at least 10 (end-7b). */
 const maxTags = 100;
 const maxTagPageSize = 10_000;
 const maxReferrerPageSize = 1000;

@@ -27,7 +27,7 @@ interface TokenRequest {
   readonly principal: Principal;
   readonly scopes: readonly string[];
   readonly offline: boolean;
-  /** The refresh token that replaced a password. It stays valid. */
+  /** The refresh token that the client used instead of a password. It stays valid. */
   readonly refreshToken?: string;
 }
 
@@ -70,7 +70,7 @@ export function createPostToken(parts: () => TokenParts): Handler<RegistryParams
 }
 
 /**
- * Counts and notes a login with credentials in the body, which only the handler knows.
+ * Counts and notes a login with credentials in the body, which only the handler can read.
  * @throws RegistryError TOOMANYREQUESTS after too many requests of the user.
  */
 function admit({ audit, rates }: TokenParts, principal: Principal, actor: Actor): void {

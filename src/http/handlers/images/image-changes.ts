@@ -15,7 +15,7 @@ type ChangeHandlers = { readonly [O in ChangeOp]: Handler<ManagementParams<O>> }
 /**
  * Creates the handlers that change an image.
  * @param find returns a repository or throws NAME_UNKNOWN.
- * @param access returns who may do what.
+ * @param access returns access control.
  */
 export function createImageChangeHandlers(
   find: (name: string) => Repository,

@@ -16,8 +16,8 @@ export interface ImageRuleParts {
 }
 
 /**
- * Returns what protects and limits an image: in a virtual repository, in its push target. Caches have none of it. Only those
- * who may push see quotas, which count other images too.
+ * Returns the protection and the limits of an image; for a virtual repository, those of its push target. Caches have none. Only
+ * users who may push see quotas, because quotas count other images too.
  */
 export async function readImageRules(
   parts: ImageRuleParts,

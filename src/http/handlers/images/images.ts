@@ -1,4 +1,4 @@
-/** The operations on images, tags, their trash and their archives that the distribution specification lacks. */
+/** The operations on images, tags, trash and archives that the distribution specification does not have. */
 import type { ImageBrowser, RowPage, RowPosition } from '../../../ports/browsing.js';
 import type { Repository } from '../../../ports/repository.js';
 import { parseDigest } from '../../../protocol/digest.js';
@@ -28,9 +28,9 @@ type ImageOp = `image.${'listAll' | 'list' | 'tags' | 'summary' | 'manifest' | '
 type ImageHandlers = { readonly [O in Extract<ManagementOp, ImageOp>]: Handler<ManagementParams<O>> };
 
 const maxPageSize = 1000;
-/** With unique bytes, which take a read for each blob. */
+/** The page size with unique bytes, which take a read for each blob. */
 const maxUniquePageSize = 100;
-/** Larger blobs are pulled, not browsed. */
+/** The maximum size of a browsed blob. Larger ones can be pulled. */
 const maxBlobBytes = 32 * 1024 * 1024;
 
 /** Creates the handlers that show images. @param find returns a repository or throws NAME_UNKNOWN. */
@@ -87,7 +87,7 @@ export function createImageHandlers(parts: () => ImageParts, find: (name: string
   };
 }
 
-/** Keeps a browser from showing content that was pushed, besides the headers that every answer has. */
+/** Headers that keep a browser from showing pushed content, in addition to those of every answer. */
 function downloadHeaders(digest: string): NonNullable<Reply['headers']> {
   return {
     'Content-Type': 'application/octet-stream',
@@ -95,7 +95,7 @@ function downloadHeaders(digest: string): NonNullable<Reply['headers']> {
   };
 }
 
-/** All repositories that store content under their own name. A virtual repository would list everything twice. */
+/** Returns all repositories that store content under their own name. A virtual repository would list everything twice. */
 function everything({ directory }: ImageParts): readonly Repository[] {
   const all = directory.list().map(({ repository }) => repository);
   return all.filter((repository) => !('members' in repository));
@@ -112,7 +112,7 @@ async function findKnown(
   throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
 }
 
-/** @param own what precedes the names of the images in the list, and is not a part of `last`. */
+/** @param own the part before the names of the images in the list, which is not a part of `last`. */
 async function listImages(
   { browser }: ImageParts,
   exchange: Pick<Exchange<unknown>, 'caller' | 'query' | 'path' | 'turn'>,
@@ -162,7 +162,7 @@ interface Order {
   readonly isDescending: boolean;
 }
 
-/** Returns the position that the cursor of the previous page has, or else `last`. */
+/** Returns the position in the cursor of the previous page, or else `last`. */
 function readPosition(
   query: URLSearchParams,
   cursors: Cursors,
@@ -178,7 +178,7 @@ function readPosition(
   throw new RegistryError('PAGINATION_NUMBER_INVALID', { message });
 }
 
-/** Returns the link to the next page: with `last` where a name is enough, otherwise with a cursor. */
+/** Returns the link to the next page: with `last` if a name is enough, otherwise with a cursor. */
 function linkOf(
   { path, query }: Pick<Exchange<unknown>, 'path' | 'query'>,
   { next }: RowPage<unknown>,

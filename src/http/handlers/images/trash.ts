@@ -54,7 +54,7 @@ async function listTrash(
   const { limit, after } = pageOf({ query }, maxPageSize);
   const position = after === undefined ? undefined : parseTrashPosition(after);
   const items = await trash.list({
-    // One more than requested tells whether there is another page.
+    // One more item than requested shows whether there is another page.
     limit: limit + 1,
     after: position && { at: { repository, image: position.image }, digest: position.digest, until: position.until },
   });

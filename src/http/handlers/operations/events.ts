@@ -11,9 +11,9 @@ import { jsonReply } from '../../reply.js';
 
 const defaultPageSize = 100;
 const maxPageSize = 1000;
-/** Entries that a request with filters examines. */
+/** The maximum number of entries that a request with filters examines. */
 const maxExamined = 20_000;
-/** Entries that are read at once. */
+/** The number of entries that are read at once. */
 const readAtOnce = 1000;
 /** The approximate size of an event in an answer. */
 const bytesPerEvent = 500;

@@ -4,11 +4,11 @@ import { RegistryError } from '../../../protocol/errors.js';
 import type { Exchange } from '../../exchange.js';
 import type { Reply } from '../../reply.js';
 
-/** About the size of the document. */
+/** The approximate size of the document. */
 const documentBytes = 150_000;
 
 /**
- * Sends the OpenAPI document, which the build writes. It is read for each request: few clients ask for it.
+ * Sends the OpenAPI document, which the build writes. Reads it for each request, because few clients ask for it.
  * @throws RegistryError UNAVAILABLE if it was not built.
  */
 export async function getOpenApi({ turn }: Pick<Exchange<object>, 'turn'>): Promise<Reply> {

@@ -38,7 +38,7 @@ async function readDisk(
   return disk && { ...disk, fullInDays: await status.daysUntilFull(disk) };
 }
 
-/** Figures of a repository would tell about images that the caller may not pull. */
+/** Returns whether the caller may see the figures of a repository, which also count images that the caller may not pull. */
 async function seesWhole(access: AccessControl, caller: Caller, repository: string): Promise<boolean> {
   if ((await caller.reach(repository)).isWhole === true) return true;
   return access.permits(caller.principal, 'admin', { at: { repository } });
