@@ -14,7 +14,7 @@ export interface Owner {
 /**
  * Creates access control for a process that opened a data folder to administer it. Only requests with its secret are
  * permitted.
- * @param inner what the registry would use otherwise. Its accounts, rules and keys can be administered.
+ * @param inner the access control that the registry would use otherwise. Its accounts, rules and keys can be administered.
  */
 export function createOwnerAccess(inner: AccessControl, owner: Owner): AccessControl {
   const principal: Principal = { id: owner.name, groups: [], via: 'bearer' };

@@ -6,7 +6,7 @@ import type { LastLogins } from './identities/last-logins.js';
 import type { StoredPeople, StoredPerson } from './identities/stored-people.js';
 import type { Sessions } from './sessions.js';
 
-/** Where `createPeople` finds everyone. */
+/** The sources of `createPeople`. */
 export interface PeopleParts {
   readonly accounts: StoredAccounts;
   readonly htpasswd: HtpasswdSource | undefined;

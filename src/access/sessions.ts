@@ -21,9 +21,12 @@ const maxAgeMs = 12 * 3600 * 1000;
 const maxIdleMs = 3600 * 1000;
 /** The precision with which the time of the last request is stored, so that not every request is a write. */
 const seenPrecisionMs = 60_000;
-/** Further logins of a user end its oldest sessions, so that no one can end the sessions of everyone else. */
+/** The maximum number of sessions of one user. Further logins end the user's oldest ones, not those of everyone else. */
 const maxSessionsPerUser = 20;
-/** Beyond it, a login ends the user's oldest session, and the oldest of all only if the user has none. */
+/**
+ * The maximum number of all sessions. Beyond it, a login ends the user's oldest session, or the oldest of all if the user
+ * has none.
+ */
 const maxSessions = 1000;
 
 /** A session as stored in the index, under the SHA-256 of its value. */

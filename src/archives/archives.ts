@@ -8,7 +8,7 @@ import { TurnGate } from '../util/scheduling/turns.js';
 import { exportArchive } from './export/archive-export.js';
 import { importArchive } from './import/archive-import.js';
 
-/** Exports that collect the list of their files at once: an image may have thousands of files. */
+/** The maximum number of exports that collect the list of their files at once: an image may have thousands of files. */
 const maxConcurrentCollections = 2;
 
 /** Creates the archives of one registry. All imports share one `TurnGate`. */

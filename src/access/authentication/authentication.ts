@@ -125,7 +125,7 @@ export class Authentication {
     throw this.#refusedLogin(question, refused, 'the refresh token is invalid, expired or revoked');
   }
 
-  /** Records a login. Using an access token is not one, so pulls with it cost nothing extra. */
+  /** Records a login. The use of an access token does not count as one, so pulls with it do not cost more. */
   async #note(principal: Principal): Promise<Principal> {
     const { id, source, grants } = principal;
     const isLogin = grants === undefined && (source === 'account' || source === 'htpasswd');

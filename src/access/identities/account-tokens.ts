@@ -15,10 +15,10 @@ const tokenPattern = /^aat_([a-f0-9]{16})_[A-Za-z0-9_-]{43}$/;
 const idBytes = 8;
 /** 43 characters: too many to guess, so a fast hash is enough. Slow hashes protect passwords that people choose. */
 const secretBytes = 32;
-/** The hash of no token. Unknown tokens are compared with it, so that they take as long as known ones. */
+/** A hash that no token has. Unknown tokens are compared with it, so that they take as long as known ones. */
 const dummySha256 = '0'.repeat(64);
 
-/** Who has a token: an account, or a user of another source as long as the credential stays the same. */
+/** The holder of a token: an account, or a user of another source as long as the credential stays the same. */
 export type Holder = { readonly accountUid: string } | { readonly source: string; readonly stamp: string };
 
 /** A token as stored in the index. */
@@ -101,7 +101,7 @@ export function removeToken({ id }: Pick<AccountToken, 'id'>): Change {
   return { type: 'document.delete', kind: 'account-token', id };
 }
 
-/** Returns who has a token. */
+/** Returns the holder of a token. */
 export function holderIn(token: StoredToken): Holder {
   return 'accountUid' in token ? { accountUid: token.accountUid } : { source: token.source, stamp: token.stamp };
 }

@@ -36,7 +36,7 @@ interface StoredAccount extends Account {
   readonly uid: string;
 }
 
-/** Further tokens of one user are refused. */
+/** The maximum number of tokens of one user. */
 const maxOwnTokens = 100;
 
 /** The information about other sources that `StoredAccounts` needs. */

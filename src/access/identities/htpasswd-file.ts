@@ -120,7 +120,7 @@ export class HtpasswdFile {
     }
   }
 
-  /** Takes a version from before the read, so that the next check notices a change in between. */
+  /** Notes the version from before the read, so that the next check notices a change in between. */
   async #read(version: string): Promise<readonly HtpasswdProblem[]> {
     const { users, problems } = parseHtpasswd(await readFile(this.#path, 'utf8'));
     this.#users = users;

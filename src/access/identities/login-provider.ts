@@ -22,7 +22,7 @@ const timeoutMs = 5000;
 const freshMs = 10 * 60_000;
 /** The minimum time between two failed discoveries, so that clients cannot cause more of them. */
 const cooldownMs = 15_000;
-/** Callbacks that are remembered, so that none is used twice. */
+/** The number of callbacks that are remembered, so that none is used twice. */
 const maxUsed = 10_000;
 const maxGroups = 1000;
 

@@ -21,13 +21,13 @@ export interface PasswordVerifier {
   close(): Promise<void>;
 }
 
-/** How a `PasswordClient` starts its thread. */
+/** The options of a `PasswordClient`. */
 export interface PasswordClientOptions {
   /** Starts the thread. @default the module `#password-worker` */
   readonly start?: (() => Worker) | undefined;
 }
 
-/** The work that may wait, in verifications of cost 10, which take 50 to 100 ms each. */
+/** The maximum work that may wait, in verifications of cost 10, which take 50 to 100 ms each. */
 const maxWaiting = 256;
 const maxWaitingOfAddress = 32;
 /** Cheaper verifications count as cost 8, because a waiting request takes memory too. */

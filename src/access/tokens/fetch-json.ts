@@ -18,7 +18,7 @@ export class StatusError extends Error {
 
 /**
  * Fetches a JSON object from a URL. Does not follow redirects.
- * @throws StatusError when the answer is not 200; Error when the answer is not 200 with a JSON object of at most 512 KiB.
+ * @throws StatusError when the answer is not 200; Error when it is not a JSON object of at most 512 KiB.
  */
 export async function fetchJson(
   url: URL,

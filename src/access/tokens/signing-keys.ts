@@ -17,7 +17,7 @@ export interface SigningKeys {
   list(): Promise<readonly SigningKeyInfo[]>;
 }
 
-/** Where keys come from, and how long they are used. */
+/** The source of the keys, and their lifetime. */
 export interface SigningKeysOptions {
   /** PEM: the first signs, all verify. Absent: keys are created and kept in the store. */
   readonly keys?: readonly string[] | undefined;

@@ -10,7 +10,7 @@ import type { OnlineGarbageCollector } from '../../repositories/garbage/garbage-
 import type { Leases } from '../../util/scheduling/leases.js';
 import { system } from '../../util/system-actor.js';
 
-/** For which part of the interval no other process collects. Less than all of it, because timers are not exact. */
+/** The part of the interval during which no other process collects. Less than all of it, because timers are not exact. */
 const turnShare = 0.9;
 
 /** The options of a requested collection. */

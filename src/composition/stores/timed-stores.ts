@@ -5,7 +5,7 @@ import type { Stores } from './open-stores.js';
 
 /** Stores that may be timed. */
 export interface TimedStores extends Stores {
-  /** How long they take. Absent if they are not timed. */
+  /** Counts how long calls take. Absent if they are not timed. */
   readonly timings?: StorageTimings;
 }
 

@@ -10,7 +10,10 @@ import { isRecent } from '../../protocol/recent.js';
 export type CredentialsConfig =
   UpstreamCredentials | CredentialHelper | (() => Promise<UpstreamCredentials | undefined>);
 
-/** A name and a password (for Basic, or for the realm's tokens), an identity token for the realm, or a bearer token to send unchanged. */
+/**
+ * A name and a password (for Basic, or for the realm's tokens), an identity token for the realm, or a bearer token to send
+ * unchanged.
+ */
 export type HeldCredentials = RealmSecret | { readonly token: string };
 
 /** Options of `CredentialSource`. */
@@ -22,7 +25,7 @@ export interface CredentialSourceOptions {
   readonly log: Logger;
 }
 
-/** Refused credentials of a program are asked for again at most this often: each time starts a process. */
+/** The minimum time between two requests for new credentials after a refusal: each request starts a process. */
 const minHelperIntervalMs = 10_000;
 
 /** Docker stores the login to Docker Hub under this name. */
