@@ -18,11 +18,11 @@ import { RotatingFile } from './rotating-file.js';
 const intervalMs = 1000;
 /** Maximum number of waiting notes, for example during an attack with refused logins. Further ones are dropped. */
 const maxNotes = 10_000;
-/** Lines that are formatted at once. */
+/** The number of lines that are formatted at once. */
 const maxBatch = 500;
-/** A login is recorded again after this time. */
+/** The time after which a login is recorded again. */
 const loginMs = 3_600_000;
-/** Logins that are remembered, so that they are not recorded again. */
+/** The number of logins that are remembered, so that they are not recorded again. */
 const maxLogins = 10_000;
 const dayMs = 86_400_000;
 
@@ -52,7 +52,7 @@ export class AuditFileError extends Error {
 }
 
 /**
- * Writes who changed what, logged in or was refused, as JSON lines. Changes come from the journal: each is in the file
+ * Writes changes, logins and refusals with their users, as JSON lines. Changes come from the journal: each is in the file
  * exactly once, because every line has the number of the last change before it, and a new process continues after the
  * last line. Notes wait in memory. No request waits for the file.
  */

@@ -4,7 +4,7 @@ import { RegistryError } from '../protocol/errors.js';
 import { backupParamsSchema, parseParams } from '../protocol/tables/documents/job-documents.js';
 import { findBackupFolder, runBackup, type BackupParts } from './backup.js';
 
-/** Damaged blobs that a report of a job lists. The log, and the report of the command, list all. */
+/** The number of damaged blobs that a report of a job lists. The log, and the report of the command, list all. */
 export const maxReported = 100;
 
 /** Creates the kind of job that backs up the registry. A new process starts an interrupted one again. */

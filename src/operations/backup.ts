@@ -18,7 +18,7 @@ export interface BackupParts {
 /**
  * Returns the folder of a backup.
  * @param name a path below the configured folder; empty for that folder itself.
- * @throws RegistryError CONFLICT where no backups can be taken; OPTIONS_INVALID for a path outside of the folder.
+ * @throws RegistryError CONFLICT if no backups can be taken; OPTIONS_INVALID for a path outside of the folder.
  */
 export function findBackupFolder(parts: Pick<BackupParts, 'backups' | 'folder'>, name: string): string {
   const folder = parts.folder();
@@ -60,7 +60,7 @@ export async function runBackup(parts: BackupParts, name: string, work: WorkOpti
   }
 }
 
-/** Replaces the path in refusals by the name, because those who may see the job may not know the disk. */
+/** Replaces the path in refusals with the name, because users who may see the job may not see the paths of the disk. */
 async function write(backups: FolderBackups, target: string, name: string, work: WorkOptions): Promise<BackupReport> {
   try {
     return await backups.write(target, work);

@@ -11,14 +11,14 @@ import { importParamsSchema, parseParams } from '../protocol/tables/documents/jo
 import { isWithin } from '../util/paths.js';
 import { maxReported } from './backup-job.js';
 
-/** Tags of a problem that a report of a job lists. The log lists all. */
+/** The number of tags of a problem that a report of a job lists. The log lists all. */
 const maxTags = 20;
 
 /** The dependencies of an import job. */
 export interface ImportJobParts {
   /** The folders that may be read, with everything in them. */
   readonly folders: () => readonly string[];
-  /** @throws RegistryError whose message contains no paths but the given one. */
+  /** @throws RegistryError whose message contains no other path than the given one. */
   readonly run: (folder: ImportFolder, options: MigrationOptions) => Promise<MigrationReport>;
 }
 

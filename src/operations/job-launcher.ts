@@ -16,14 +16,14 @@ export interface Started {
   readonly result: Promise<Job>;
 }
 
-/** Who starts a job, and whether it still has to run. */
+/** The actor of a new job, and a check whether it still has to run. */
 export interface LaunchOptions {
   readonly by?: Actor;
   /** Called when no other process runs a job of the kind. */
   readonly isDue?: () => Promise<boolean>;
 }
 
-/** The jobs that run in this process: one of each kind at a time, also over all processes that share the index. */
+/** The jobs that run in this process: one of each kind at a time, even across all processes that share the index. */
 export class JobLauncher {
   readonly #parts: EndingParts;
   readonly #endings: JobEndings;

@@ -14,7 +14,7 @@ interface DatedLine {
   readonly text: string;
 }
 
-/** When a file is renamed, and when renamed files are deleted. */
+/** The conditions for renaming a file and for deleting renamed files. */
 export interface Rotation {
   readonly maxBytes: number;
   readonly keepDays: number;

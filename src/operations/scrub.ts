@@ -26,7 +26,7 @@ export interface ScrubParts {
   /** Locks by digest, which a push holds while it publishes bytes. */
   readonly digestLocks: KeyedMutex;
   readonly runtime: Runtime;
-  /** Younger bytes without a reference are not orphans yet: a push publishes them before it links them. */
+  /** The minimum age of an orphan: a push publishes bytes before it links them. */
   readonly graceMs: number;
 }
 
@@ -62,7 +62,7 @@ interface Finding {
 const pageSize = 256;
 const imagesPerPage = 1000;
 const saveIntervalMs = 5000;
-/** A reader that is ahead of its rate by less does not pause. */
+/** The minimum pause: a reader that is ahead of its rate by less does not pause. */
 const minPauseMs = 5;
 
 /**
@@ -160,7 +160,7 @@ class ScrubRun {
     };
   }
 
-  /** Returns what is wrong with a blob, and how many bytes were read. */
+  /** Returns the problem with a blob, and the number of bytes that were read. */
   async #hash({ digest, size }: ContentReference, pace: Pace): Promise<Finding> {
     const content = await this.#parts.blobs.read(digest);
     if (content === undefined) return { bytes: 0, problem: 'missing' };

@@ -10,7 +10,7 @@ export interface Counting {
   readonly stop: () => void;
 }
 
-/** Counts what the registry does, by its events. */
+/** Counts the activity of the registry by its events. */
 export function countEvents(runtime: Observed, repositoryLabel: (name: string) => string): Counting {
   return joinCountings([
     countCaches(runtime, repositoryLabel),

@@ -86,7 +86,7 @@ export class Tally {
     this.#count += 1;
   }
 
-  /** Returns the buckets, each with what is in smaller ones, then the sum and the count. */
+  /** Returns the buckets, each including the smaller ones, then the sum and the count. */
   lines(name: string, labels: Labels): Line[] {
     let below = 0;
     const buckets = this.#bounds.map((le, i) => {

@@ -7,7 +7,7 @@ import type { PlainMetric } from './plain-metrics.js';
 import { createPresentMetrics, type PresentSources } from './present-metrics.js';
 import { measureProcess } from './process-metrics.js';
 
-/** Creates what a scrape reads: the counts and the current values. */
+/** Creates the source of a scrape: the counts and the current values. */
 export function createMetrics({ metrics, repositoryLabel }: Counts, sources: PresentSources): Metrics {
   const registry = new Registry();
   const registers = [registry];

@@ -1,4 +1,4 @@
-/** Arithmetic of samples: adds what happened since the last reading, and joins hours to days. */
+/** Arithmetic of samples: adds the activity since the last reading, and combines hours into days. */
 import type { RepositorySample, Sample } from '../../ports/operations/monitoring.js';
 
 /** The activity of a repository since the process started or since its counts began. */
@@ -17,7 +17,7 @@ export const dayMs = 24 * hourMs;
 const none: Totals = { pulls: 0, pushes: 0, hit: 0, miss: 0, stale: 0, upstreamBytes: 0 };
 const counters = ['pulls', 'pushes', 'hit', 'miss', 'stale', 'upstreamBytes'] as const;
 
-/** Returns the sample with what happened between two readings. A count that decreased has restarted at 0. */
+/** Returns the sample plus the activity between two readings. A count that decreased has restarted at 0. */
 export function addActivity(sample: Sample, before: ByName<Totals>, now: ByName<Totals>): Sample {
   const repositories: Record<string, RepositorySample> = { ...sample.repositories };
   for (const [name, totals] of now) {
@@ -30,7 +30,7 @@ export function addActivity(sample: Sample, before: ByName<Totals>, now: ByName<
   return { at: sample.at, repositories };
 }
 
-/** Returns the sample with what the repositories store. */
+/** Returns the sample with the content of the repositories. */
 export function withStored(sample: Sample, stored: ByName<StoredFigures>): Sample {
   const repositories: Record<string, RepositorySample> = { ...sample.repositories };
   for (const [name, { bytes, images }] of stored)
@@ -38,7 +38,7 @@ export function withStored(sample: Sample, stored: ByName<StoredFigures>): Sampl
   return { at: sample.at, repositories };
 }
 
-/** Joins samples, oldest first, to one per day: adds the counts, and keeps what was stored at the end. Days are in UTC. */
+/** Combines samples, oldest first, into one per day: adds the counts, and keeps the content at the end. Days are in UTC. */
 export function joinDays(samples: readonly Sample[]): readonly Sample[] {
   const days = new Map<number, Sample>();
   for (const { at, repositories } of samples) {

@@ -13,9 +13,9 @@ export interface SamplerParts {
   readonly metadata: Pick<MetadataStore, 'samples' | 'apply' | 'shared'>;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
-  /** Returns what happened in each repository since its counts began. */
+  /** Returns the activity in each repository since its counts began. */
   readonly totals: () => Promise<ReadonlyMap<string, Totals>>;
-  /** Returns what each repository stores. Takes long with many images. */
+  /** Returns the content of each repository. Takes long with many images. */
   readonly stored: () => Promise<ReadonlyMap<string, StoredFigures>>;
 }
 
@@ -23,13 +23,13 @@ export interface SamplerParts {
 const intervalMs = 300_000;
 const keptHoursMs = 31 * dayMs;
 const keptDaysMs = 2 * 366 * dayMs;
-/** How often, and after which pause, a record waits for that of another process. */
+/** The number of times that a record waits for the record of another process, and the pause in between. */
 const maxAttempts = 50;
 const pauseMs = 100;
 /** How long a reading of what is stored is reused. */
 const storedMaxAgeMs = 60_000;
 
-/** Records the figures of each hour, and joins old hours to days. A process has one instance. */
+/** Records the figures of each hour, and combines old hours into days. A process has one instance. */
 export class Sampler implements Statistics {
   readonly #parts: SamplerParts;
   readonly #turns = new KeyedMutex();
@@ -59,7 +59,7 @@ export class Sampler implements Statistics {
     this.#timer = setTimeout(again, Math.min(intervalMs, untilHour)).unref();
   }
 
-  /** Stops the timer and writes what was counted since the last record. Writes nothing if it was not started. */
+  /** Stops the timer and writes the counts since the last record. Writes nothing if it was not started. */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer === undefined) return;
@@ -96,7 +96,7 @@ export class Sampler implements Statistics {
     }
   }
 
-  /** Adds what this process counted to the samples of all processes. */
+  /** Adds the counts of this process to the samples of all processes. */
   async #writeInTurn(isComplete: boolean): Promise<void> {
     const before = this.#before;
     const write = async (): Promise<void> => {
@@ -129,7 +129,7 @@ export class Sampler implements Statistics {
     this.#pending.clear();
   }
 
-  /** Adds what happened since the last reading to the hour of that reading, and begins the current hour. */
+  /** Adds the activity since the last reading to the hour of that reading, and begins the current hour. */
   async #update(withStoredFigures: boolean): Promise<void> {
     const { runtime, totals } = this.#parts;
     const hour = startOf(hourMs, runtime.now());
@@ -158,7 +158,7 @@ export class Sampler implements Statistics {
     return this.#stored;
   }
 
-  /** Returns the changes that join old hours to days, once a day, and that remove old days. */
+  /** Returns the changes that combine old hours into days, once a day, and that remove old days. */
   async #joinOld(): Promise<readonly Change[]> {
     const { metadata, runtime } = this.#parts;
     const before = startOf(dayMs, runtime.now() - keptHoursMs);

@@ -8,7 +8,7 @@ const pageSize = 1000;
 
 export type FactsSource = ImageRecords & Pick<MetadataStore, 'journal' | 'pulls' | 'inventory'>;
 
-/** Reads what a policy needs to know about an image. */
+/** Reads the facts about an image that a policy needs. */
 export async function readFacts(
   metadata: FactsSource,
   config: LocalRepositoryConfig,

@@ -27,7 +27,7 @@ export interface RetentionParts {
 
 type Params = { readonly names?: readonly string[] | undefined };
 
-/** Plans of the last jobs that are kept in memory. */
+/** The number of plans of the last jobs that are kept in memory. */
 const maxPlans = 3;
 /** The document that holds the policies that a person confirmed. */
 const confirmedId = 'policies';

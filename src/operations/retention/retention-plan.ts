@@ -13,7 +13,7 @@ export interface ImagePlan {
   readonly doomed: readonly Doomed[];
   /** The policy would delete more of its tags than it may without a confirmation. */
   readonly isLarge: boolean;
-  /** The size of what only the doomed manifests of the image need. */
+  /** The size of the content that only the doomed manifests of the image need. */
   readonly bytes: number;
 }
 
@@ -28,7 +28,7 @@ export interface PlanRequest {
   readonly onImage: (images: number) => void;
 }
 
-/** Plans what the policies delete from all local repositories. Only reads. */
+/** Plans the deletions of the policies in all local repositories. Only reads. */
 export async function planRetention(
   metadata: FactsSource,
   { policies, repositories, names, now, signal, onImage }: PlanRequest,

@@ -13,7 +13,7 @@ export interface FigureParts {
   readonly garbage: GarbageCollector;
   /** The names of all repositories. */
   readonly repositories: () => readonly string[];
-  /** Returns what identifies the last garbage collection that ended. */
+  /** Returns an id of the last garbage collection that ended. */
   readonly lastCollection: () => Promise<string | undefined>;
 }
 

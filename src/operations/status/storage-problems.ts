@@ -26,7 +26,7 @@ const lowPart = 0.05;
 const lowReserves = 4;
 /** How long an emptied trash is reported. */
 const emptiedMs = 7 * 24 * 3_600_000;
-/** Quarantined blobs that are counted. */
+/** The maximum number of quarantined blobs that are counted. */
 const maxCounted = 1000;
 
 const spaceAdvice =

@@ -14,7 +14,7 @@ import { copyImages } from './sync-images.js';
 import { SyncProblemError } from './sync-problem.js';
 import { SyncTally, type SyncRunParts } from './sync-run.js';
 
-/** Blobs that are copied at once. */
+/** The number of blobs that are copied at once. */
 const transfersAtOnce = 4;
 /** How often a running job stores its progress. */
 const saveMs = 5000;

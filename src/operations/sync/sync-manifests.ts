@@ -7,11 +7,11 @@ import { BlobCopier } from './sync-blobs.js';
 import { foundOrAbsent, lacksContent, SyncProblemError } from './sync-problem.js';
 import type { SyncRunParts } from './sync-run.js';
 
-/** Indexes within indexes that are followed. */
+/** The maximum nesting of indexes that are followed. */
 const maxDepth = 4;
 /** Referrers of referrers that are followed: a signature of an SBOM of an image. */
 const maxReferrerDepth = 3;
-/** Manifests that one tag may lead to. */
+/** The maximum number of manifests that one tag may lead to. */
 const maxManifests = 5000;
 /** Names the image that an attestation in an index describes. */
 const subjectAnnotation = 'vnd.docker.reference.digest';
@@ -82,7 +82,7 @@ export class ManifestCopier {
     }
   }
 
-  /** Copies what refers to the manifests: referrers of OCI 1.1, and the tags of cosign. */
+  /** Copies the content that refers to the manifests: referrers of OCI 1.1, and the tags of cosign. */
   async #copyReferrers(copied: Set<Digest>, upstreamTags: ReadonlySet<string>): Promise<void> {
     let subjects = [...copied];
     for (let depth = 0; depth < maxReferrerDepth && subjects.length > 0; depth++) {

@@ -2,7 +2,7 @@ import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 
-/** Why something could not be copied. The message may be shown to people. */
+/** Thrown when content could not be copied. The message may be shown to people. */
 export class SyncProblemError extends Error {
   override readonly name = 'SyncProblemError';
 }

@@ -4,9 +4,9 @@ import type { Upstream } from '../../ports/upstream.js';
 import type { SyncConfig } from '../../protocol/settings/sync-config.js';
 import type { Semaphore } from '../../util/scheduling/concurrency.js';
 
-/** Problems that a report lists. */
+/** The number of problems that a report lists. */
 const maxProblems = 100;
-/** Characters of an error that are kept. */
+/** The number of characters of an error that are kept. */
 const maxErrorLength = 500;
 
 /** The dependencies of a run. */
@@ -27,7 +27,7 @@ export interface SyncRunParts {
   readonly describeFailure: (cause: unknown) => string;
 }
 
-/** Counts what a run does. */
+/** Counts the results of a run. */
 export class SyncTally {
   readonly #sync: string;
   readonly #counts = {

@@ -2,11 +2,11 @@ import type { Journal, JournalEntry } from '../../ports/metadata/journal.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import { eventOfEntry, isSubscribed, type OutgoingEvent } from './webhook-event.js';
 
-/** Entries that are examined at once. */
+/** The number of entries that are examined at once. */
 const pageSize = 200;
-/** Entries that are examined for a count. */
+/** The number of entries that are examined for a count. */
 const maxCounted = 10_000;
-/** Entries behind a pushed manifest in which its tags are looked for. */
+/** The number of entries after a pushed manifest in which its tags are looked for. */
 const aheadSize = 100;
 
 /** The dependencies of a feed. */
@@ -23,7 +23,7 @@ export interface FeedPage {
   readonly events: readonly JournalEvent[];
   /** The last entry that was examined: the cursor after all events have been handled. */
   readonly cursor: number;
-  /** Whether nothing follows now. */
+  /** Whether no further events follow now. */
   readonly isEnd: boolean;
 }
 

@@ -3,7 +3,7 @@ import type { OutgoingEvent } from './webhook-event.js';
 import type { WebhookSender } from './webhook-sender.js';
 import type { Wait } from './webhook-worker.js';
 
-/** Events that wait. Further ones are dropped. */
+/** The maximum number of events that wait. Further ones are dropped. */
 const maxWaiting = 10_000;
 
 /**

@@ -9,7 +9,7 @@ import type { Sender } from './webhook-formats.js';
 import type { LoggedDelivery, WebhookRecords } from './webhook-records.js';
 import { WebhookSender } from './webhook-sender.js';
 
-/** Concurrent deliveries. Further requests are refused. */
+/** The maximum number of concurrent deliveries. Further requests are refused. */
 const maxAtOnce = 20;
 
 /** The dependencies of `Resender`. */

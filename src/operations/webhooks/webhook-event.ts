@@ -88,7 +88,7 @@ export function subjectOf({ repository, image, tag, digest }: Omit<OutgoingEvent
 /** Where the manifest of an event is looked up. */
 export type Manifests = Pick<MetadataStore, 'manifest' | 'trash'>;
 
-/** Adds what the journal does not have, as long as the image or its trash has the manifest. */
+/** Adds fields that the journal does not have, as long as the image or its trash has the manifest. */
 export async function completeEvent(event: OutgoingEvent, manifests: Manifests): Promise<OutgoingEvent> {
   const { repository, image, digest } = event;
   if (repository === undefined || image === undefined || digest === undefined || event.size !== undefined) return event;

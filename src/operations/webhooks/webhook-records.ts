@@ -2,7 +2,7 @@ import type { Documents } from '../../ports/metadata/documents.js';
 import type { Change, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Delivery } from '../../ports/operations/webhooks.js';
 
-/** Deliveries that the log of a webhook keeps. */
+/** The number of deliveries that the log of a webhook keeps. */
 const maxDeliveries = 200;
 
 /** The event that is being retried. */
@@ -32,7 +32,7 @@ export interface LoggedDelivery extends Delivery {
   readonly number: number;
 }
 
-/** Stores how far each webhook has got, and its log. Both change in one write. */
+/** Stores the progress of each webhook, and its log. Both change in one write. */
 export class WebhookRecords {
   readonly #metadata: Documents & MetadataWriter;
 
@@ -40,7 +40,7 @@ export class WebhookRecords {
     this.#metadata = metadata;
   }
 
-  /** Returns how far a webhook has got; `undefined` for one that never ran. */
+  /** Returns the progress of a webhook; `undefined` for one that never ran. */
   async progress(name: string): Promise<WebhookProgress | undefined> {
     // Only this class stores documents of these kinds.
     return (await this.#metadata.document('webhook-cursor', name)) as WebhookProgress | undefined;

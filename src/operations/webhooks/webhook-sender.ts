@@ -10,7 +10,7 @@ import { signMessage } from './signature.js';
 import type { OutgoingEvent } from './webhook-event.js';
 import { formatEvent, type Sender } from './webhook-formats.js';
 
-/** The part of an answer that tests show. */
+/** The number of bytes of an answer that tests show. */
 const maxAnswerBytes = 1024;
 
 /** The answer to one attempt. */
@@ -100,7 +100,7 @@ async function readStart(body: Readable, timeoutMs: number): Promise<string> {
       if (bytes >= maxAnswerBytes) break;
     }
   } catch {
-    // The status is known. What arrived of the rest is enough.
+    // The status is known, and the received part of the body is enough.
   } finally {
     clearTimeout(timer);
   }
