@@ -24,7 +24,7 @@ import { addWebhookCommands } from './client/commands/webhooks.js';
 import { addTrashCommands } from './client/commands/trash.js';
 import { processIo, type CommandIo } from './command-io.js';
 import { addCompletionCommand } from './completion.js';
-import { addImportRegistryCommand } from './import-registry-command.js';
+import { addImportRegistryCommand } from './migration/import-registry-command.js';
 import { addMigrateCommand } from './migrate-command.js';
 import { addRepairCommand } from './repair-command.js';
 import { addStorageCommands } from './storage-commands.js';

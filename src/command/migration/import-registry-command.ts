@@ -1,15 +1,15 @@
 /** `artifactapi import-registry`: imports the data folder of another registry. */
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { FolderImportOptions } from '../composition/stores/folder-import.js';
-import type { MigrationProblem, MigrationReport } from '../ports/operations/migration.js';
-import { plainLogger } from '../util/plain-log.js';
-import { WorkLine } from './backup/work-line.js';
-import type { Document } from './client/api-client.js';
-import { runConnected, type Run } from './client/client-command.js';
-import { printJob, startAndWait } from './client/commands/jobs.js';
-import type { ConnectionFlags } from './client/connection.js';
-import { reportFailure, usageError, type CommandIo } from './command-io.js';
+import type { FolderImportOptions } from '../../composition/stores/folder-import.js';
+import type { MigrationProblem, MigrationReport } from '../../ports/operations/migration.js';
+import { plainLogger } from '../../util/plain-log.js';
+import { WorkLine } from '../backup/work-line.js';
+import type { Document } from '../client/api-client.js';
+import { runConnected, type Run } from '../client/client-command.js';
+import { printJob, startAndWait } from '../client/commands/jobs.js';
+import type { ConnectionFlags } from '../client/connection.js';
+import { reportFailure, usageError, type CommandIo } from '../command-io.js';
 import { formatJobReport, formatProblem, formatReport, toDocument } from './migration-report.js';
 
 interface Flags extends ConnectionFlags {
@@ -75,8 +75,8 @@ async function importFolder(folder: string, flags: Flags): Promise<void> {
   };
   try {
     // Loaded on demand, for a faster start of the other commands.
-    const { importRegistryFolder } = await import('../composition/stores/folder-import.js');
-    const { createRuntime } = await import('../composition/runtime.js');
+    const { importRegistryFolder } = await import('../../composition/stores/folder-import.js');
+    const { createRuntime } = await import('../../composition/runtime.js');
     const report = await importRegistryFolder(
       { ...optionsOf(folder, flags), signal: stop.signal, onProblem, onProgress: showProgress(line) },
       createRuntime(plainLogger),

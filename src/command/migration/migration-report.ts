@@ -1,6 +1,6 @@
-import type { MigrationProblem, MigrationReport } from '../ports/operations/migration.js';
-import { formatBytes } from './archives/progress.js';
-import type { Document } from './client/api-client.js';
+import type { MigrationProblem, MigrationReport } from '../../ports/operations/migration.js';
+import { formatBytes } from '../archives/progress.js';
+import type { Document } from '../client/api-client.js';
 
 const formats: Readonly<Record<MigrationReport['format'], string>> = {
   distribution: 'CNCF distribution',
