@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StagedBlob } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import type { S3Connection } from '../../src/storage/s3/s3-options.js';
+import { S3Bucket } from '../../src/storage/s3/client/s3-bucket.js';
+import { S3Client } from '../../src/storage/s3/client/s3-client.js';
+import { defaultTimeouts, type S3Connection } from '../../src/storage/s3/s3-options.js';
 import type { StoredObject } from '../../src/ports/metadata/object-ledger.js';
 import { due, removing } from '../contracts/object-ledger-samples.js';
 import { bytesOf, put } from '../contracts/blob-store-published.js';
@@ -38,6 +41,13 @@ describe('S3BlobStore behind a faulty connection', () => {
 
   const bytes = patternBytes(30 * MiB + 7);
   const digest = digestOf(bytes);
+
+  /** Appends the first 20 MiB, and parts that the upload gives up. */
+  async function giveUpParts(staged: StagedBlob): Promise<void> {
+    await staged.append(sourceOf(bytes.subarray(0, 20 * MiB)));
+    await staged.append(sourceOf(patternBytes(25 * MiB, 7)));
+    await staged.truncate(20 * MiB);
+  }
 
   it.each<[string, (number: number) => Fault]>([
     ['503 for each third request', (number) => (number % 3 === 0 ? { answer: 503 } : undefined)],
@@ -79,10 +89,8 @@ describe('S3BlobStore behind a faulty connection', () => {
         : undefined;
     };
     const staged = await scene.blobs.stage('undone');
-    await staged.append(sourceOf(bytes.subarray(0, 12 * MiB)));
-    await staged.append(sourceOf(patternBytes(25 * MiB, 7)));
-    await staged.truncate(12 * MiB);
-    await staged.append(sourceOf(bytes.subarray(12 * MiB)));
+    await giveUpParts(staged);
+    await staged.append(sourceOf(bytes.subarray(20 * MiB)));
     await expect(staged.commit(digestOf(Buffer.from('other'), 'sha512'))).rejects.toMatchObject({
       code: 'DIGEST_INVALID',
     });
@@ -94,6 +102,41 @@ describe('S3BlobStore behind a faulty connection', () => {
     scene = await openScene(folder, { ...connection, endpoint: proxy.endpoint }, { now: later });
     await scene.blobs.emptyTrash();
     expect(await listBlobs(connection)).toEqual([version]);
+  });
+
+  it('continues a commit that stopped while the service copied parts, also after a restart', async () => {
+    const joins = new Set<string>();
+    let isRefused = true;
+    proxy.find = ({ method, url: { pathname, searchParams } }) => {
+      const isCopy = method === 'PUT' && searchParams.has('partNumber') && joins.size > 0 && !joins.has(pathname);
+      if (isCopy && isRefused) return { answer: 403, body: '<Error><Code>AccessDenied</Code></Error>' };
+      if (method !== 'POST' || !searchParams.has('uploadId') || joins.has(pathname)) return undefined;
+      joins.add(pathname);
+      return joins.size === 1 ? { answer: 400, body: '<Error><Code>InvalidPart</Code></Error>' } : undefined;
+    };
+    const staged = await scene.blobs.stage('stopped');
+    await giveUpParts(staged);
+    await staged.append(sourceOf(bytes.subarray(20 * MiB, 29 * MiB)));
+    await staged.append(sourceOf(bytes.subarray(29 * MiB)));
+    await expect(staged.commit(digest)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await scene.close();
+    scene = await openScene(folder, { ...connection, endpoint: proxy.endpoint });
+    isRefused = false;
+    await (await scene.blobs.stage('stopped')).commit(digest);
+    expect((await bytesOf(scene.blobs, digest))?.equals(bytes)).toBe(true);
+  });
+
+  it('refuses to join parts of which the service has other bytes than the upload', async () => {
+    const staged = await scene.blobs.stage('replaced');
+    await staged.append(sourceOf(bytes));
+    const { key = '', uploadId = '', parts = [] } = (await scene.metadata.ledger.staged('replaced')) ?? {};
+    const client = await S3Client.create(connection, defaultTimeouts);
+    const bucket = new S3Bucket(client, connection);
+    const [{ number = 0, size = 0 } = {}] = parts;
+    await bucket.uploadPart(key, uploadId, number, Buffer.alloc(size));
+    bucket.close();
+    await expect(staged.commit(digest)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await scene.blobs.stat(digest)).toBeUndefined();
   });
 
   it.each<[string, Fault]>([

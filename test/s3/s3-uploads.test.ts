@@ -156,6 +156,22 @@ describe('S3BlobStore: the marker of a bucket', () => {
     expect(await scene.blobs.stat(digestOf(patternBytes(10)))).toMatchObject({ size: 10 });
   });
 
+  it('deletes nothing from a bucket that another index adopted while the store was open', async () => {
+    const { digest, version } = await put(scene.blobs, 'deleted', patternBytes(10));
+    await scene.blobs.delete(digest, version);
+    now += 7_200_000;
+    const client = await S3Client.create(connection, defaultTimeouts);
+    const { body: own } = await client.call({ method: 'GET', key: 'artifactapi.json' });
+    const body = Buffer.from(JSON.stringify({ storeId: 'another', layout: 1 }));
+    await client.call({ method: 'PUT', key: 'artifactapi.json', body });
+    await expect(scene.blobs.emptyTrash()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await listBucket(connection)).toContain(`${connection.prefix}${version}`);
+    await client.call({ method: 'PUT', key: 'artifactapi.json', body: own });
+    await scene.blobs.emptyTrash();
+    expect(await listBucket(connection)).toEqual([`${connection.prefix}artifactapi.json`]);
+    client.close();
+  });
+
   it('refuses a bucket that does not exist, and wrong credentials', async () => {
     await scene.close();
     const right = connection;

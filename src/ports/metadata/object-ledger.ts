@@ -53,6 +53,11 @@ export interface StagedBytes {
    */
   readonly nextPart?: number | undefined;
   readonly tail?: StagedTail | undefined;
+  /**
+   * All parts that the service has received, also those that the upload gave up, when it is about to join them or has joined them:
+   * see `copyParts`.
+   */
+  readonly received?: readonly UploadedPart[] | undefined;
   /** The tail before the running append, which may return to it. */
   readonly formerTail?: StagedTail | undefined;
   /** The digest of all bytes. Absent when no process knows it. */

@@ -110,7 +110,7 @@ export class S3BlobStore implements BlobStore {
       const marker = await BucketMarker.open(bucket, ledger);
       const places = new S3Places({ bucket, ledger, trashMs, now });
       const spool = await Spool.open(options.spoolFolder, (path, digest) => places.publishFile(path, digest));
-      const trash = new S3Trash({ bucket, ledger, now, onError: onTrashError });
+      const trash = new S3Trash({ bucket, ledger, marker, now, onError: onTrashError });
       const uploads: UploadContext = {
         bucket,
         ledger,

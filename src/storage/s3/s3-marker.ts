@@ -62,7 +62,7 @@ export class BucketMarker {
     );
   }
 
-  /** Makes a bucket that of an index. A registry with the former index stops using it. */
+  /** Makes a bucket that of an index. A registry with the former index deletes nothing from it any more. */
   static async adopt(bucket: S3Bucket, ledger: ObjectLedger): Promise<void> {
     await bucket.put(key, Buffer.from(JSON.stringify({ storeId: await ledger.storeId(), layout })));
   }

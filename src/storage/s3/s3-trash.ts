@@ -1,6 +1,7 @@
 import type { ObjectLedger, StoredObject } from '../../ports/metadata/object-ledger.js';
 import type { S3Bucket } from './client/s3-bucket.js';
 import { isPassing, S3Error } from './client/s3-errors.js';
+import type { BucketMarker } from './s3-marker.js';
 
 const intervalMs = 60_000;
 const pageSize = 1000;
@@ -12,6 +13,7 @@ const retryMs = 3_600_000;
 export interface TrashParts {
   readonly bucket: Pick<S3Bucket, 'abortUpload' | 'delete' | 'deleteAll'>;
   readonly ledger: Pick<ObjectLedger, 'emptyTrash'>;
+  readonly marker: Pick<BucketMarker, 'check'>;
   readonly now: () => number;
   readonly onError: (error: unknown) => void;
 }
@@ -55,9 +57,13 @@ export class S3Trash {
     while (!this.#closed && (await ledger.emptyTrash(due, (objects) => this.#remove(objects))) > 0);
   }
 
-  /** Returns the keys of objects that the service refuses to delete. They wait, so that others are deleted. */
+  /**
+   * Returns the keys of objects that the service refuses to delete. They wait, so that others are deleted.
+   * @throws RegistryError UNAVAILABLE when the bucket belongs to another index now, which may have these objects
+   */
   async #remove(objects: readonly StoredObject[]): Promise<ReadonlySet<string>> {
-    const { bucket, onError } = this.#parts;
+    const { bucket, marker, onError } = this.#parts;
+    await marker.check();
     const unaborted = new Map<string, Error>();
     await forAll(objects, async ({ key, uploadId }) => {
       if (uploadId === undefined) return;

@@ -4,8 +4,11 @@ import { S3Trash } from '../../../src/storage/s3/s3-trash.js';
 import type { StoredObject } from '../../../src/ports/metadata/object-ledger.js';
 
 /** Empties a trash with these objects. The service refuses to end the upload `refused`. */
-async function empty(objects: readonly StoredObject[]) {
-  const deleted: string[] = [];
+async function empty(
+  objects: readonly StoredObject[],
+  check = async (): Promise<undefined> => undefined,
+  deleted: string[] = [],
+) {
   const kept: string[] = [];
   const errors: unknown[] = [];
   let isEmptied = false;
@@ -29,6 +32,7 @@ async function empty(objects: readonly StoredObject[]) {
         return objects.length;
       },
     },
+    marker: { check },
     now: () => 0,
     onError: (error) => errors.push(error),
   });
@@ -52,4 +56,11 @@ it('a trash with nothing but refused uploads sends no empty request', async () =
 
 it('a broken connection keeps everything in the trash', async () => {
   await expect(empty([{ key: 'a', uploadId: 'broken' }, { key: 'b' }])).rejects.toThrow('connection lost');
+});
+
+it('a bucket that belongs to another index keeps everything', async () => {
+  const deleted: string[] = [];
+  const check = (): Promise<undefined> => Promise.reject(new Error('another index'));
+  await expect(empty([{ key: 'a' }], check, deleted)).rejects.toThrow('another index');
+  expect(deleted).toEqual([]);
 });

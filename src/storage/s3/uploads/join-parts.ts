@@ -1,7 +1,8 @@
 import type { ObjectLedger, StagedBytes, StagedTail, UploadedPart } from '../../../ports/metadata/object-ledger.js';
 import { nextPartOf } from '../../staged-bytes.js';
 import type { ObjectHead, S3Bucket } from '../client/s3-bucket.js';
-import { isMissing, isPartMissing } from '../client/s3-errors.js';
+import { isMissing, isPartMissing, S3Error } from '../client/s3-errors.js';
+import type { HeldClaim } from './held-claim.js';
 
 /** Reads the tail of an upload. @throws Error when it is lost. */
 export async function readTail(bucket: S3Bucket, { key, size }: StagedTail): Promise<Buffer> {
@@ -30,8 +31,10 @@ export interface CopyContext {
   readonly bucket: S3Bucket;
   readonly ledger: Pick<ObjectLedger, 'reserve'>;
   readonly newKey: () => string;
-  /** When an object that is never named is deleted. */
+  /** When to delete an object that is never named. */
   readonly reservedUntil: () => number;
+  /** When to delete an object that is no longer named. */
+  readonly retireAt: () => number;
 }
 
 /**
@@ -54,13 +57,17 @@ export async function joinParts(
 
 /**
  * Joins the parts of an upload in a new object, for services such as Ceph's RGW, which never leave out a part that they have received:
- * joins all of them, and lets the service copy those that the upload still has.
+ * joins all of them, and lets the service copy those that the upload still has. Continues where an earlier attempt stopped.
  */
-export async function copyParts(context: CopyContext, uploadId: string, bytes: StagedBytes): Promise<StagedTail> {
+export async function copyParts(
+  context: CopyContext,
+  claim: HeldClaim,
+  uploadId: string,
+  bytes: StagedBytes,
+): Promise<StagedTail> {
   const { bucket, ledger, newKey, reservedUntil } = context;
-  const { key, parts } = bytes;
-  const kept = [...parts, ...(await sendTail(bucket, uploadId, bytes))].map(({ number }) => number);
-  const received = await bucket.listParts(key, uploadId);
+  const { key } = bytes;
+  const { kept, received } = await listReceived(context, claim, uploadId, bytes);
   await complete(bucket, { key, uploadId, size: sizeOf({ parts: received }) }, async () => received);
   const copy = newKey();
   const copyId = await bucket.startUpload(copy);
@@ -69,11 +76,46 @@ export async function copyParts(context: CopyContext, uploadId: string, bytes: S
   let start = 0;
   for (const { number, size } of received) {
     const range = { start, end: start + size - 1 };
-    if (kept.includes(number)) copies.push(await bucket.copyPart(copy, copyId, number, { key, range }));
+    if (kept.has(number)) copies.push(await bucket.copyPart(copy, copyId, number, { key, range }));
     start += size;
   }
   const completion = { key: copy, uploadId: copyId, size: sizeOf(bytes) };
   return { key: copy, ...(await complete(bucket, completion, async () => copies)) };
+}
+
+/**
+ * Returns the parts that the service has received, and the numbers of those to keep. Records them, because the service does not list
+ * them any more once they are joined.
+ */
+async function listReceived(
+  { bucket, retireAt }: CopyContext,
+  claim: HeldClaim,
+  uploadId: string,
+  bytes: StagedBytes,
+): Promise<{ readonly kept: ReadonlySet<number>; readonly received: readonly UploadedPart[] }> {
+  const { key, received: recorded } = bytes;
+  try {
+    const parts = [...bytes.parts, ...(await sendTail(bucket, uploadId, bytes))];
+    const received = await bucket.listParts(key, uploadId);
+    refuseReplaced(key, parts, received);
+    await claim.rebase({ ...bytes, parts, tail: undefined, received }, retireAt());
+    return { kept: numbersOf(parts), received };
+  } catch (error) {
+    if (recorded === undefined || !isMissing(error)) throw error;
+    return { kept: numbersOf(bytes.parts), received: recorded };
+  }
+}
+
+/** @throws S3Error when the service has other bytes for a part than the upload, as after a late request of another process. */
+function refuseReplaced(key: string, parts: readonly UploadedPart[], received: readonly UploadedPart[]): void {
+  const etags = new Map(received.map(({ number, etag }) => [number, etag.replaceAll('"', '')]));
+  for (const { number, etag } of parts)
+    if (etags.get(number) !== etag.replaceAll('"', ''))
+      throw new S3Error(`POST ${key}`, 400, 'InvalidPart', `part ${number} is missing or has other bytes`);
+}
+
+function numbersOf(parts: readonly UploadedPart[]): ReadonlySet<number> {
+  return new Set(parts.map(({ number }) => number));
 }
 
 /** Completes an upload. Succeeds if an earlier attempt already did. */

@@ -251,11 +251,12 @@ export class S3Upload implements StagedBlob {
     const { key, uploadId, tail } = bytes;
     const storedAt = now();
     if (uploadId !== undefined && bytes.parts.length > 0) {
-      const joined = await joinParts(bucket, uploadId, bytes);
+      const joined = bytes.received === undefined ? await joinParts(bucket, uploadId, bytes) : undefined;
       if (joined !== undefined) return { key, ...joined, storedAt };
-      const copy = await copyParts(this.#context, uploadId, bytes);
+      const copy = await copyParts(this.#context, claim, uploadId, bytes);
       // A repeated commit finds the copy: from now on, the upload has no parts.
-      await claim.rebase({ ...bytes, key: newKey(), uploadId: undefined, parts: [], tail: copy }, retireAt());
+      const none = { uploadId: undefined, parts: [], received: undefined };
+      await claim.rebase({ ...bytes, ...none, key: newKey(), tail: copy }, retireAt());
       return { ...copy, storedAt };
     }
     if (tail !== undefined) return { ...tail, storedAt };
