@@ -5,7 +5,10 @@ import { PostgresMetadataStore, type PostgresOptions } from '../../src/storage/p
 
 /** A new, empty database. */
 export interface TestDatabase {
+  /** The URL of the database itself. */
   readonly url: string;
+  /** How a registry reaches it, perhaps through a pooler. */
+  readonly options: { readonly url: string; readonly listenUrl?: string; readonly prepare?: boolean };
   /** Opens a store on it, with one partition. */
   open(options?: Partial<PostgresOptions>): Promise<PostgresMetadataStore>;
   /** Runs a statement past the store. */
@@ -22,9 +25,13 @@ export async function createDatabase(): Promise<TestDatabase> {
   await runOn(server, `CREATE DATABASE ${name}`);
   const url = server.replace('///postgres?', `///${name}?`);
   const query = (text: string) => runOn(url, text);
+  const folder = inject('poolerFolder');
+  const pooled = url.replace(/host=[^&]*/, `host=${folder}&port=6432`);
+  const reach = folder === '' ? { url } : { url: pooled, listenUrl: url, prepare: false };
   return {
     url,
-    open: (options = {}) => PostgresMetadataStore.open({ url, migrate: true, partitions: 1, ...options }),
+    options: reach,
+    open: (options = {}) => PostgresMetadataStore.open({ ...reach, migrate: true, partitions: 1, ...options }),
     query,
     clear: async () => void (await query(await clearing(query))),
     drop: async () => void (await runOn(server, `DROP DATABASE ${name} WITH (FORCE)`)),

@@ -29,8 +29,8 @@ export async function createNodes(): Promise<Nodes> {
   return {
     database,
     disk,
-    start: async (options = {}, url = database.url) => {
-      const metadata = await database.open({ url, knowsPlaces: false });
+    start: async (options = {}, url) => {
+      const metadata = await database.open({ ...(url === undefined ? {} : { url }), knowsPlaces: false });
       const blobs = new MemoryBlobStore(disk);
       const garbageCollection = { intervalSeconds: 0, graceSeconds: 0 };
       const registry = await startRegistry({ ...quiet, garbageCollection, ...options, storage: { metadata, blobs } });

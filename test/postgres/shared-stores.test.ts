@@ -46,7 +46,7 @@ function storageOn(
   { endpoint, bucket, prefix } = connection,
 ): RegistryOptions['storage'] {
   const s3 = { endpoint: endpoint.href, bucket, prefix, credentials, trashSeconds: 0, spool };
-  return { metadata: { postgres: { url: database.url, max: 4, ...postgres } }, blobs: { s3 } };
+  return { metadata: { postgres: { ...database.options, max: 4, ...postgres } }, blobs: { s3 } };
 }
 
 /** Starts a node from options alone. */

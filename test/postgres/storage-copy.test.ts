@@ -32,7 +32,7 @@ afterEach(async () => {
 async function storageOn(endpoint?: URL): Promise<RegistryOptions['storage']> {
   const { endpoint: own, bucket, prefix } = await createBucket();
   const s3 = { endpoint: (endpoint ?? own).href, bucket, prefix, credentials, spool: join(folder, 'spool') };
-  return { metadata: { postgres: { url: database.url, max: 4 } }, blobs: { s3 } };
+  return { metadata: { postgres: { ...database.options, max: 4 } }, blobs: { s3 } };
 }
 
 const copyTo = (storage: RegistryOptions['storage']) =>

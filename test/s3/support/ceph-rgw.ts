@@ -120,7 +120,10 @@ mon warn on pool no redundancy = false
 mon allow pool size one = true
 mon max pg per osd = 1000
 osd objectstore = memstore
-memstore device bytes = 4294967296
+# A full one answers nothing. All tests store about 6 GB, which RGW deletes late.
+memstore device bytes = 17179869184
+rgw gc obj min wait = 1
+rgw gc processor period = 5
 osd crush chooseleaf type = 0
 osd data = ${folder}/osd
 mon data = ${folder}/mon

@@ -24,7 +24,8 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-interface Owner {
+/** A user of the system. */
+export interface Owner {
   readonly uid?: number;
   readonly gid?: number;
 }
@@ -110,7 +111,7 @@ function findPrograms(): string {
 }
 
 /** Returns the user that runs the server, if it is not the own one. */
-async function findOwner(): Promise<Owner> {
+export async function findOwner(): Promise<Owner> {
   if (process.getuid?.() !== 0) return {};
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
   const [, , uid, gid] = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody') ?? [];
