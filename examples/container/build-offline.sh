@@ -26,7 +26,8 @@ tar -C "$base" --owner=0 --group=0 --numeric-owner -c . |
 
 context=$work/context
 mkdir "$context"
-npm run --silent build
+# `npm ci` has built it. Another build would replace files that a registry of the clone runs from.
+[ -e dist/command/cli.js ] || npm run --silent build
 cp -r LICENSE package.json dist "$context"
 npm ls --omit=dev --all --parseable | sed -n "s|^$PWD/||p" | xargs cp -r --parents --target-directory "$context"
 docker build --network=none --build-arg BASE_IMAGE=local/node --file Dockerfile --tag "$tag" "$context"

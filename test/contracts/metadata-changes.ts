@@ -95,6 +95,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
     const empty = { items: [], more: false };
     expect(await store.manifest(unknown, digest('m'))).toBeUndefined();
     expect(await store.tag(unknown, tagName('t'))).toBeUndefined();
+    expect(await store.taggedManifest(unknown, tagName('t'))).toBeUndefined();
     expect(await store.link(unknown, digest('l'))).toBeUndefined();
     expect(await store.isNamed(unknown, digest('l'))).toBe(false);
     expect(await store.image(unknown)).toBeUndefined();

@@ -194,7 +194,11 @@ async function compareImage(store: MetadataStore, model: MetadataModel, world: W
   expect((await store.tags(at, whole)).items).toEqual(model.tags(at));
   expect((await store.inventory.manifests(at, whole)).items).toEqual(model.manifests(at));
   expect(await store.inventory.uniqueBytes(at)).toBe(model.uniqueBytes(at));
-  for (const tag of tags) expect(await store.tag(at, tag)).toEqual(model.tag(at, tag));
+  for (const tag of tags) {
+    const named = model.tag(at, tag);
+    expect(await store.tag(at, tag)).toEqual(named);
+    expect(await store.taggedManifest(at, tag)).toEqual(named && model.manifest(at, named.digest));
+  }
   for (const found of world.digests) {
     expect(await store.manifest(at, found)).toEqual(model.manifest(at, found));
     expect(await store.link(at, found)).toEqual(model.link(at, found));

@@ -238,6 +238,8 @@ export interface RepositoryRecords {
 export interface ImageRecords {
   manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined>;
   tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined>;
+  /** Returns the manifest that a tag names: `tag`, then `manifest`, as one question to an index in a database. */
+  taggedManifest(at: ImageKey, tag: Tag): Promise<ManifestRecord | undefined>;
   link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined>;
   /** Returns whether a manifest of the image, or one in its trash, names the digest. */
   isNamed(at: ImageKey, digest: Digest): Promise<boolean>;

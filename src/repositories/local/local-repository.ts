@@ -143,10 +143,9 @@ export class LocalRepository implements Repository {
     return info?.size === link.size ? link : this.#reportDamage(at, digest, link.size, info?.size);
   }
 
-  async #findManifest(at: ImageKey, reference: Reference): Promise<ManifestRecord | undefined> {
-    if ('digest' in reference) return this.#parts.metadata.manifest(at, reference.digest);
-    const tag = await this.#parts.metadata.tag(at, reference.tag);
-    return tag === undefined ? undefined : this.#parts.metadata.manifest(at, tag.digest);
+  #findManifest(at: ImageKey, reference: Reference): Promise<ManifestRecord | undefined> {
+    const { metadata } = this.#parts;
+    return 'digest' in reference ? metadata.manifest(at, reference.digest) : metadata.taggedManifest(at, reference.tag);
   }
 
   async #readManifest(at: ImageKey, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {

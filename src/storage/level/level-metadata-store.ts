@@ -65,6 +65,7 @@ import { LevelPurge } from './writes/level-purge.js';
 import { readOldest } from './writes/level-touches.js';
 import { LevelWriter } from './writes/level-writer.js';
 
+type EvictionPage = Parameters<MetadataStore['evictable']>[1];
 const defaultCacheBytes = 32 * 1024 * 1024;
 const emptyPage = { items: [], more: false } as const;
 
@@ -133,6 +134,10 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#readPlace(at, (place, index) => index.get(tagKey(place, tag)));
   }
 
+  taggedManifest(at: ImageKey, tag: Tag): Promise<ManifestRecord | undefined> {
+    return this.tag(at, tag).then((found) => found && this.manifest(at, found.digest));
+  }
+
   async link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
     return this.#readPlace(at, (place, index) => index.get(linkKey(place, digest)));
   }
@@ -188,10 +193,7 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#read((index) => readCandidates(index, before, limit, after));
   }
 
-  async evictable(
-    repository: string,
-    page: { readonly limit: number; readonly after?: CacheItem },
-  ): Promise<readonly CacheItem[]> {
+  async evictable(repository: string, page: EvictionPage): Promise<readonly CacheItem[]> {
     const id = this.#open().residents.idOf(repository);
     return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
   }
@@ -250,8 +252,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async check(): Promise<void> {
-    this.#checks += 1;
-    const expected = this.#checks;
+    const expected = ++this.#checks;
     this.#open();
     await this.#writer.run(async (view) => view.put(checkKey, expected), true);
     const found = await this.#read((index) => index.get(checkKey));

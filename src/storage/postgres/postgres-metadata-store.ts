@@ -170,6 +170,10 @@ export class PostgresMetadataStore implements MetadataStore {
     return this.#images.tag(at, tag);
   }
 
+  taggedManifest(at: ImageKey, tag: Tag): Promise<ManifestRecord | undefined> {
+    return this.#images.taggedManifest(at, tag);
+  }
+
   link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
     return this.#images.link(at, digest);
   }

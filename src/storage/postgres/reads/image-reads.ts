@@ -37,6 +37,8 @@ interface ImageRow {
 
 const readManifest = sql(`SELECT record FROM manifest WHERE image_id = ${imageId} AND digest = $3`);
 const readTag = sql(`SELECT name, digest, updated_at, checked_at FROM tag WHERE image_id = ${imageId} AND name = $3`);
+const readTagged = sql(`SELECT m.record FROM tag t JOIN manifest m ON m.image_id = t.image_id AND m.digest = t.digest
+  WHERE t.image_id = ${imageId} AND t.name = $3`);
 const readLink = sql(`SELECT size, linked_at, in_trash FROM link WHERE image_id = ${imageId} AND digest = $3`);
 const readNamed = sql(`SELECT 1 FROM named WHERE image_id = ${imageId} AND digest = $3 LIMIT 1`);
 const readTags = sql(`SELECT name, digest, updated_at, checked_at FROM tag
@@ -69,6 +71,11 @@ export class ImageReads implements ImageRecords {
   async tag({ repository, image }: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
     const [row] = await this.#reader.rows<TagRow>(readTag, [repository, image, tag]);
     return row && toTag(row);
+  }
+
+  async taggedManifest({ repository, image }: ImageKey, tag: Tag): Promise<ManifestRecord | undefined> {
+    const [row] = await this.#reader.rows<{ record: ManifestRecord }>(readTagged, [repository, image, tag]);
+    return row?.record;
   }
 
   async link({ repository, image }: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
