@@ -241,8 +241,7 @@ export class LevelMetadataStore implements MetadataStore {
 
   async purge(when: number): Promise<boolean> {
     const { residents } = this.#open();
-    // Durable: the last step removes the entry that lists what is left to purge, and a power cut must not undo an
-    // earlier step.
+    // Durable: a power cut must not undo a step before the last one, which forgets what is left to purge.
     await this.#writer.run(async (view) => {
       const [id] = residents.purging();
       if (id !== undefined) await this.#purge.step(view, id, when);
