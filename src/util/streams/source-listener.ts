@@ -1,6 +1,7 @@
 /**
  * Handles streams at a low level: only this file listens to 'data'. All other code awaits the promises of `streams.ts`.
  */
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 
 /**
@@ -45,6 +46,14 @@ export function destroyOnTinyChunks(source: Readable): void {
   });
 }
 
+/**
+ * Returns whether only the caller will have the chunks of a source: Node creates them from the bytes of a connection, and no one
+ * listens. A host may simulate requests, whose chunks are buffers of its own.
+ */
+export function isOnlyListener(source: Readable): boolean {
+  return 'socket' in source && source.socket instanceof Socket && source.listenerCount('data') === 0;
+}
+
 /** Receives the chunks of a source and its end. */
 export interface SourceListener {
   chunk(bytes: Buffer): void;
@@ -79,8 +88,8 @@ export function listen(source: Readable, listener: SourceListener): () => void {
   };
   const onData = (chunk: Buffer | string): void => {
     // A few chunks may still arrive after `pause`, and the listener gets them. None arrive after `stop`.
-    listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
     const error = check(chunk.length);
+    listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
     if (error === undefined || !open) return;
     settle(new SourceClosedError(error));
     source.destroy(error);

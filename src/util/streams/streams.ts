@@ -1,7 +1,7 @@
 /** Reads sources: in batches, as a whole up to a limit, or to discard them. */
 import { Writable, type Readable } from 'node:stream';
-import { ChunkList } from './chunk-list.js';
-import { listen } from './source-listener.js';
+import { ChunkList, freeChunks } from './chunk-list.js';
+import { isOnlyListener, listen } from './source-listener.js';
 
 /** The source has more bytes than allowed. */
 export class TooManyBytesError extends Error {
@@ -17,6 +17,8 @@ export type BatchWrite = (chunks: Buffer[], bytes: number) => Promise<void>;
 export interface BatchOptions {
   /** Size at which a batch is written; the last chunk may exceed it. The rest is written at the end. */
   readonly batchBytes: number;
+  /** Frees the memory of written chunks, if nothing else has them. */
+  readonly freesChunks?: boolean;
   /** Maximum number of bytes to read. */
   readonly maxBytes?: number | undefined;
   /** Aborts reading. The promise rejects with the signal's reason. */
@@ -42,7 +44,8 @@ class BatchPump {
   #stop: () => void = ignore;
   #resolve: () => void = ignore;
   #reject: (error: unknown) => void = ignore;
-  readonly #batch = new ChunkList();
+  readonly #isFreed: boolean;
+  readonly #batch: ChunkList;
   #taken = 0;
   #writing = false;
   #startedAt = -Infinity;
@@ -54,6 +57,8 @@ class BatchPump {
     this.#source = source;
     this.#write = write;
     this.#options = options;
+    this.#isFreed = options.freesChunks === true && isOnlyListener(source);
+    this.#batch = new ChunkList(this.#isFreed);
   }
 
   /** Runs the pump. Called once. */
@@ -88,11 +93,14 @@ class BatchPump {
   #take(chunk: Buffer): void {
     if (this.#isFinished) return;
     const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
-    const bytes = chunk.length > allowed ? chunk.subarray(0, allowed) : chunk;
-    if (bytes.length > 0) this.#batch.add(bytes);
-    this.#taken += bytes.length;
-    this.#options.onBytes?.(bytes.length);
-    if (chunk.length > allowed) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
+    const isTooMuch = chunk.length > allowed;
+    const bytes = isTooMuch ? chunk.subarray(0, allowed) : chunk;
+    // A freed chunk has no length.
+    const { length } = bytes;
+    if (length > 0) this.#batch.add(bytes);
+    this.#taken += length;
+    this.#options.onBytes?.(length);
+    if (isTooMuch) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
     else if (this.#isFull()) this.#turn();
     else this.#linger();
   }
@@ -146,6 +154,7 @@ class BatchPump {
     if (!this.#isFinished && this.#source.isPaused()) this.#source.resume();
     this.#write(batch, bytes).then(
       () => {
+        if (this.#isFreed) freeChunks(batch);
         this.#writing = false;
         this.#turn();
       },

@@ -71,6 +71,7 @@ export class FsStagedBlob implements StagedBlob {
         const hurry = this.#hurry.signal;
         await writeInBatches(source, (chunks, bytes) => this.#write(chunks, bytes), {
           batchBytes,
+          freesChunks: true,
           signal,
           hurry,
           ...options,
