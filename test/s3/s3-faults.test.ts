@@ -191,6 +191,17 @@ describe('S3BlobStore behind a faulty connection', () => {
     expect((await bytesOf(scene.blobs, digest))?.equals(bytes)).toBe(true);
   });
 
+  it('commit() that reads the object to verify it continues a broken transfer, and rejects with 503 when all break', async () => {
+    const other = digestOf(bytes, 'sha512');
+    const staged = await scene.blobs.stage('verified');
+    await staged.append(sourceOf(bytes));
+    proxy.find = ({ method }) => (method === 'GET' ? { cutAfter: 0 } : undefined);
+    await expect(staged.commit(other)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    let cuts = 0;
+    proxy.find = ({ method }) => (method === 'GET' && cuts++ < 2 ? { cutAfter: 1000 } : undefined);
+    await expect(staged.commit(other)).resolves.toMatchObject({ size: bytes.length });
+  });
+
   it('commit() that fails can be repeated', async () => {
     const staged = await scene.blobs.stage('again');
     await staged.append(sourceOf(bytes));

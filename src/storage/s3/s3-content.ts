@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Readable, Writable } from 'node:stream';
+import { Writable, type Readable } from 'node:stream';
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { ObjectPlace } from '../../ports/metadata/object-ledger.js';
 import { formatDigest, type Algorithm, type Digest } from '../../protocol/digest.js';
 import { SinkWriter } from '../../util/streams/sink-writer.js';
 import type { S3Bucket } from './client/s3-bucket.js';
-import { isMissing, isPassing, isReplaced, S3Error } from './client/s3-errors.js';
+import { isMissing, isPassing, isReplaced, S3Error, toUnavailable } from './client/s3-errors.js';
 
 /** Consecutive attempts to continue a broken transfer that may yield no bytes. */
 const maxResumptions = 3;
@@ -90,9 +90,18 @@ async function* bytesOf(body: Readable, sink: Writable): AsyncGenerator<Buffer> 
   }
 }
 
-/** Reads an object and returns its digest. */
-export async function hashObject(bucket: S3Bucket, { key, etag }: ObjectPlace, algorithm: Algorithm): Promise<Digest> {
+/** Reads an object and returns its digest. @throws RegistryError UNAVAILABLE when it cannot be read */
+export async function hashObject(bucket: S3Bucket, place: ObjectPlace, algorithm: Algorithm): Promise<Digest> {
   const hash = createHash(algorithm);
-  for await (const chunk of (await bucket.open(key, etag)).body as AsyncIterable<Buffer>) hash.update(chunk);
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      hash.update(chunk);
+      done();
+    },
+  });
+  const onMissing = async (): Promise<Error> => new Error(`the object store lost ${place.key}`);
+  await new S3Content(bucket, place, undefined, onMissing).writeTo(sink).catch((error: unknown) => {
+    throw toUnavailable(error);
+  });
   return formatDigest(algorithm, hash);
 }
