@@ -1,6 +1,8 @@
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { objectLedgerManyContract, type LedgerProcess } from '../contracts/object-ledger-many.js';
+import { due } from '../contracts/object-ledger-samples.js';
 import { objectLedgerContract } from '../contracts/object-ledger.js';
+import { toUnavailable } from '../../src/storage/s3/client/s3-errors.js';
 import { createDatabase, type TestDatabase } from './databases.js';
 
 let database: TestDatabase;
@@ -40,4 +42,14 @@ objectLedgerManyContract('PostgresLedger', async () => {
     processes,
     dispose: async () => void (await Promise.all(processes.map(({ metadata }) => metadata.close()))),
   };
+});
+
+it('a bucket that is away while the trash is emptied is not reported as a failure of the index', async () => {
+  await database.clear();
+  const metadata = await database.open({ migrate: false });
+  await metadata.ledger.reserve({ key: '1' }, 100);
+  const remove = () => Promise.reject(toUnavailable(new Error('away')));
+  await expect(metadata.ledger.emptyTrash(due(100, 9), remove)).rejects.toThrow('the object store is unavailable');
+  expect(metadata.status()).toEqual({ writable: true, reopens: 0 });
+  await metadata.close();
 });

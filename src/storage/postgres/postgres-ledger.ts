@@ -213,19 +213,26 @@ export class PostgresLedger implements ObjectLedger {
     return this.#write((session) => discard(session, [object], until));
   }
 
-  emptyTrash(
+  async emptyTrash(
     { now, limit, retryAt }: TrashDue,
     remove: (objects: readonly StoredObject[]) => Promise<ReadonlySet<string>>,
   ): Promise<number> {
-    return this.#write(async (session) => {
+    // Thrown after the transaction, because it is not a failure of the database.
+    let failure: { readonly error: unknown } | undefined;
+    const count = await this.#write(async (session) => {
+      failure = undefined;
       const rows = await session.rows<{ key: string; uploadId: string | null }>(takeTrash, [wholeTime(now), limit]);
       if (rows.length === 0) return 0;
-      const kept = await remove(rows.map(({ key, uploadId }) => (uploadId === null ? { key } : { key, uploadId })));
+      const objects = rows.map(({ key, uploadId }) => (uploadId === null ? { key } : { key, uploadId }));
+      const kept = await remove(objects).catch((error: unknown) => void (failure = { error }));
+      if (kept === undefined) return 0;
       const keys = rows.map(({ key }) => key);
       await session.rows(removeTrash, [keys.filter((key) => !kept.has(key))]);
       if (kept.size > 0) await session.rows(postponeTrash, [[...kept], wholeTime(retryAt)]);
       return rows.length;
     });
+    if (failure !== undefined) throw failure.error;
+    return count;
   }
 
   #write<T>(work: (session: Executor) => Promise<T>): Promise<T> {
