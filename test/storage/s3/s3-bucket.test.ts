@@ -33,7 +33,9 @@ async function requestsOf(encryption: S3Connection['encryption']): Promise<reado
   server.close();
   return received.map((headers) => {
     const [algorithm, keyId] = encryptionHeaders.map((name) => headers[name]);
-    const isSigned = encryptionHeaders.every((name) => (headers[name] !== undefined) === headers.authorization?.includes(name));
+    const isSigned = encryptionHeaders.every(
+      (name) => (headers[name] !== undefined) === headers.authorization?.includes(name),
+    );
     return { request: headers['request'], algorithm, keyId, isSigned };
   });
 }
@@ -47,5 +49,9 @@ it('a bucket with encryption asks for it, with the key, for each new object and 
 });
 
 it('a bucket without encryption leaves it to the service', async () => {
-  expect(await requestsOf(undefined)).toMatchObject([{ algorithm: undefined }, { algorithm: undefined }, { algorithm: undefined }]);
+  expect(await requestsOf(undefined)).toMatchObject([
+    { algorithm: undefined },
+    { algorithm: undefined },
+    { algorithm: undefined },
+  ]);
 });
