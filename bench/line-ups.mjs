@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bareProxy, onS3, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
-import { findDebian, findPeers, newerProgram } from './tools.mjs';
+import { findDebian, findPeers, findZot, newerProgram } from './tools.mjs';
 
 /**
  * `registry`: content of the servers; `cache`: content of an upstream; `passthrough`: requests that are passed on to an
@@ -28,12 +28,21 @@ import { findDebian, findPeers, newerProgram } from './tools.mjs';
  */
 export async function makeLineUps(root, tools, program, { before, without }) {
   const version = await versionIn(root);
+  const zot = await findZot(without);
   const peers = await findPeers(tools, without);
   const registry = peers.find(({ id }) => id === 'debian') ?? (await findDebian()) ?? ours(program, version);
   const earlier = before === undefined ? undefined : resolve(before);
   const proxy = bareProxy(await versionIn(join(root, 'node_modules', 'http-proxy')));
   return {
-    registry: { servers: [ours(program, version), ...beside(earlier, (path) => ours(path, 'before')), ...peers] },
+    registry: {
+      servers: [
+        ours(program, version),
+        ...beside(earlier, (path) => ours(path, 'before')),
+        ...peers,
+        // Its cache is an extension with a configuration of its own.
+        ...(zot === undefined ? [] : [zot]),
+      ],
+    },
     cache: {
       servers: [
         oursBefore(program, version, true),

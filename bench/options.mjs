@@ -32,12 +32,14 @@ export const usage = `npm run bench -- [options]
   --size MIB       the size of a large blob (${full.blobBytes / mebibyte}); through caches at most ${cacheLimit / mebibyte}
   --seconds S      how long a measure of requests runs (${full.seconds})
   --only NAMES     only measures whose name contains one of these: --only pull,images-w1
-  --without PEERS  skip these peers: debian, distribution3
+  --without PEERS  skip these peers: debian, distribution3, zot
   --server PATH    the program to measure (dist/command/cli.js); it gets the arguments of "artifactapi serve"
   --before PATH    also measure an earlier build of the program, as one more peer
   --folder PATH    the folder for temporary data (the system's temporary folder)
   --gates          exit with status 1 if a gate fails or was not measured
   --list           list the measures
+
+The variable ZOT names the program of zot, which is then one more registry to compare with.
 `;
 
 /**

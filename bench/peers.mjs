@@ -134,6 +134,32 @@ export function distribution(id, program, version) {
 }
 
 /**
+ * zot without extensions, which syncs what it acknowledges.
+ * @param {string} program
+ * @param {string} version
+ * @returns {Peer}
+ */
+export function zot(program, version) {
+  return {
+    id: 'zot',
+    title: `zot ${version}`,
+    prefix: '',
+    command: async (folder) => {
+      const port = await freePort();
+      const config = join(folder, 'config.json');
+      const settings = {
+        storage: { rootDirectory: join(folder, 'data'), commit: true, gc: false },
+        http: { address: '127.0.0.1', port: String(port) },
+        log: { level: 'error' },
+      };
+      await mkdir(folder, { recursive: true });
+      await writeFile(config, JSON.stringify(settings));
+      return { program, args: ['serve', config], port };
+    },
+  };
+}
+
+/**
  * Plain http-proxy.
  * @param {string} version
  * @returns {Peer}

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { access, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { distribution } from './peers.mjs';
+import { distribution, zot } from './peers.mjs';
 
 const execute = promisify(execFile);
 const newerVersion = 'v3.1.1';
@@ -47,6 +47,24 @@ export async function findDebian() {
   } catch {
     process.stderr.write('bench: docker-registry is not installed, so it is skipped\n');
     return undefined;
+  }
+}
+
+/**
+ * Returns zot, if the variable ZOT names its program.
+ * @param {string[]} without Ids of peers to skip.
+ * @returns {Promise<import('./peers.mjs').Peer | undefined>}
+ * @throws {Error} if the program does not run.
+ */
+export async function findZot(without) {
+  const program = process.env['ZOT'] ?? '';
+  if (program === '' || without.includes('zot')) return undefined;
+  try {
+    const { stdout, stderr } = await execute(program, ['--version']);
+    return zot(program, /v?(\d+\.\d+\.\d+)/.exec(/"commit":"[^"]*/.exec(stdout + stderr)?.[0] ?? '')?.[1] ?? '');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    throw new Error(`ZOT=${program} does not run: ${reason}`, { cause: error });
   }
 }
 
