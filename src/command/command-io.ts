@@ -1,4 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
+import { RegistryError } from '../protocol/errors.js';
+import { messagesOf } from '../util/plain-log.js';
 
 /** A standard output stream. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -51,12 +53,20 @@ export function usageError(message: string): CommandError {
   return new CommandError(message, { exitCode: 2 });
 }
 
-/** Runs a command. Prints the message of an error, without its stack, and sets the exit code. */
+/** Returns the message of an error, without its stack. Errors for clients hide their cause, which is printed here. */
+export function explainFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof RegistryError) return messagesOf(error);
+  const isInUse = 'code' in error && error.code === 'FOLDER_IN_USE';
+  return isInUse ? `${error.message}: stop it first` : error.message;
+}
+
+/** Runs a command. Prints the message of an error and sets the exit code. */
 export async function reportFailure(io: CommandIo, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    io.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
+    io.stderr.write(`artifactapi: ${explainFailure(error)}\n`);
     io.exitWith(error instanceof CommandError ? error.exitCode : 1);
   }
 }

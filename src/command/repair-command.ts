@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { formatDamage } from './backup/backup-report.js';
+import { explainFailure } from './command-io.js';
 import type { Command } from 'commander';
 import { hasBlobs } from '../storage/folder-check.js';
 import { repairIndex, type RepairReport } from '../storage/level/database/repair/level-repair.js';
@@ -18,7 +19,7 @@ export function addRepairCommand(program: Command): void {
         process.stdout.write(formatReport(folder, report, isLost));
         if (isLost || report.lost.length + report.recovered.length + report.unowned > 0) process.exitCode = 3;
       } catch (error) {
-        process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
+        process.stderr.write(`artifactapi: ${explainFailure(error)}\n`);
         process.exitCode = 1;
       }
     });

@@ -6,6 +6,7 @@ import { plainLogger } from '../util/plain-log.js';
 import { formatBytes } from './archives/progress.js';
 import { formatDamage } from './backup/backup-report.js';
 import { runWork } from './backup/run-work.js';
+import { addCommandGroup } from './client/client-command.js';
 import type { CommandIo } from './command-io.js';
 import { readStorageOptions } from './storage-options.js';
 import { addStorageRebuildCommand } from './storage-rebuild-command.js';
@@ -20,7 +21,7 @@ interface CopyFlags {
 
 /** Adds `storage copy` and `storage rebuild`. */
 export function addStorageCommands(program: Command, io: CommandIo): void {
-  const storage = program.command('storage').description('Move a registry to other storage, or rebuild a lost index');
+  const storage = addCommandGroup(program, 'storage', 'Move a registry to other storage, or rebuild a lost index');
   storage
     .command('copy')
     .description(
@@ -59,7 +60,7 @@ function formatCopy(report: CopyReport, from: string, to: string): string {
     ['tags', entries['tag']],
     ['manifests in the trash', entries['trashed']],
     ['journal entries', entries['journal']],
-    ['documents: accounts, tokens, rules, quotas and others', entries['document']],
+    ['accounts, tokens, rules, quotas and other documents', entries['document']],
   ] as const;
   return [
     `copied ${from} to the storage of ${to}`,

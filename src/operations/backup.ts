@@ -23,11 +23,11 @@ export interface BackupParts {
 export function findBackupFolder(parts: Pick<BackupParts, 'backups' | 'folder'>, name: string): string {
   const folder = parts.folder();
   if (parts.backups === undefined) {
-    throw new RegistryError('CONFLICT', { message: 'this registry has no data folder: back up its stores instead' });
+    throw new RegistryError('CONFLICT', { message: 'this registry has no data folder: back up its database or its stores with their own tools' });
   }
   if (folder === undefined) {
     const message =
-      'backups are not configured: set backups.folder, or back up the stopped data folder with the command';
+      'backups are not configured: set backups.folder, or stop the registry and run artifactapi backup <folder> --data <data folder>';
     throw new RegistryError('CONFLICT', { message });
   }
   const root = path.resolve(folder);

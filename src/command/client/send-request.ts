@@ -68,7 +68,9 @@ export async function sendRequest(request: SentRequest): Promise<IncomingMessage
     stop.abort();
     await sending.catch(() => undefined);
     if (error instanceof CommandError) throw error;
-    throw new CommandError(`no answer from ${origin.origin}: ${messageOf(error)}`, { cause: error });
+    const isRefused = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+    const advice = isRefused && socketPath === undefined ? ': is the registry running, and at this URL?' : '';
+    throw new CommandError(`no answer from ${origin.origin}: ${messageOf(error)}${advice}`, { cause: error });
   }
 }
 

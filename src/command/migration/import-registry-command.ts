@@ -9,7 +9,7 @@ import type { Document } from '../client/api-client.js';
 import { runConnected, type Run } from '../client/client-command.js';
 import { printJob, startAndWait } from '../client/commands/jobs.js';
 import type { ConnectionFlags } from '../client/connection.js';
-import { reportFailure, usageError, type CommandIo } from '../command-io.js';
+import { explainFailure, reportFailure, usageError, type CommandIo } from '../command-io.js';
 import { formatJobReport, formatProblem, formatReport, toDocument } from './migration-report.js';
 
 interface Flags extends ConnectionFlags {
@@ -86,7 +86,7 @@ async function importFolder(folder: string, flags: Flags): Promise<void> {
     process.exitCode = report.problems > 0 ? partlyDone : 0;
   } catch (error) {
     line.end();
-    process.stderr.write(`artifactapi: ${explain(error)}\n`);
+    process.stderr.write(`artifactapi: ${explainFailure(error)}\n`);
     process.exitCode = refused;
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
@@ -106,10 +106,4 @@ function showProgress(line: WorkLine): FolderImportOptions['onProgress'] {
 function print(report: MigrationReport, folder: string, { json }: Flags, problems: readonly MigrationProblem[]): void {
   if (json === true) process.stdout.write(`${JSON.stringify(toDocument(report, folder, problems))}\n`);
   else process.stdout.write(formatReport(report, folder));
-}
-
-function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const isInUse = 'code' in error && error.code === 'FOLDER_IN_USE';
-  return isInUse ? `${error.message}: stop the registry first` : error.message;
 }

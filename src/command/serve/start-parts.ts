@@ -4,6 +4,7 @@ import { BlockList } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { RegistryOptions } from '../../options/generated/registry-options.js';
 import { checkAuditFile } from '../../operations/audit-check.js';
+import { isBucketStorage } from '../../options/storage-schema.js';
 import { checkFolderStores } from '../../storage/folder-check.js';
 import type { ServeSettings } from './serve-settings.js';
 import type { ServerOptions } from './server.js';
@@ -69,6 +70,7 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
   const { audit } = settings.registry;
   if (audit !== undefined) await attempt('audit.file', checkAuditFile(audit.file), explain);
   await attempt('storage', checkStorage(storage), explain);
+  await attempt('storage.blobs.s3.credentials', checkBucket(storage), toStartError);
   const isComplete = problems.length === 0 && access !== undefined && onLoopback !== undefined;
   return { parts: isComplete ? { access, onLoopback, tls } : undefined, problems };
 }
@@ -77,6 +79,13 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
 async function checkStorage(storage: ServeSettings['storage']): Promise<void> {
   const folder = folderOf(storage);
   if (folder !== undefined) await checkFolderStores(folder, typeof storage === 'string' ? 'folder' : 'bucket');
+}
+
+/** Loads the code only if there is a bucket, for a faster start. The bucket is first contacted by the start. */
+async function checkBucket(storage: ServeSettings['storage']): Promise<void> {
+  if (!isBucketStorage(storage)) return;
+  const { checkCredentials } = await import('../../composition/stores/open-bucket.js');
+  checkCredentials(storage.blobs.s3);
 }
 
 type Attempt = <T>(path: string, work: Promise<T>, explain: (cause: unknown) => StartError) => Promise<T | void>;

@@ -47,9 +47,15 @@ export function databaseOf({ postgres }: DatabaseIndex): PostgresOptions {
   return { ...database, ...(listenUrl === undefined ? {} : { listenUrl }) };
 }
 
-/** Returns how to reach a bucket. */
+/** @throws Error if neither the options nor the environment have credentials for the bucket. */
+export function checkCredentials({ credentials }: BucketStorage['blobs']['s3']): void {
+  if (credentials === undefined) credentialsOf(process.env);
+}
+
+/** Returns how to reach a bucket. @throws Error as `checkCredentials` does. */
 export function connectionOf(s3: BucketStorage['blobs']['s3']): S3Connection {
   const { bucket, region, prefix, credentials, encryption, kmsKeyId } = s3;
+  checkCredentials(s3);
   const given = typeof credentials === 'function' ? credentials : undefined;
   const fixed = typeof credentials === 'function' ? undefined : credentials;
   return {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createLocator } from '../../../src/command/config-positions.js';
 import { examineConfig, type ConfigProblem } from '../../../src/command/serve/examine-config.js';
 import type { ServeFlags } from '../../../src/command/serve/serve-settings.js';
@@ -70,6 +70,26 @@ describe('the position of an option', () => {
 });
 
 describe('check-config', () => {
+  it('reports a bucket without credentials in the configuration or the environment', async () => {
+    const text = `access: open\nstorage:\n  metadata: { level: ${folder}/data }\n  blobs: { s3: { bucket: registry } }\n`;
+    vi.stubEnv('AWS_ACCESS_KEY_ID', 'key');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret');
+    try {
+      expect(await check(text)).toEqual([]);
+      vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined);
+      expect(await check(text)).toEqual([
+        {
+          line: 4,
+          column: 12,
+          path: 'storage.blobs.s3.credentials',
+          problem: expect.stringMatching(/^no credentials for the bucket: set .*, or AWS_ACCESS_KEY_ID and AWS_SECRET/),
+        },
+      ]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('reports every problem of the options, of variables and of files with its position', async () => {
     const text = [
       'acces: open',

@@ -218,7 +218,7 @@ describe('artifactapi import-registry', () => {
     const { code, stderr } = await run(...usual());
     expect([code, stderr]).toEqual([
       1,
-      expect.stringMatching(/another process .* has .* open: stop the registry first\n$/),
+      expect.stringMatching(/another process .* has .* open: stop it first\n$/),
     ]);
   });
 

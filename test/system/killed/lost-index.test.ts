@@ -87,13 +87,13 @@ describe('artifactapi on a data folder whose index is lost', () => {
     expect(await (await client.get('/v2/_catalog')).json()).toEqual({ repositories: ['local/app'] });
     const second = await run('repair', '--data', data).ended();
     expect(second.code).toBe(1);
-    expect(second.stderr).toMatch(/another process \(pid \d+\) has .*index open/);
+    expect(second.stderr).toMatch(/another process \(pid \d+\) has .*index open: stop it first\n$/);
     await stop(server);
   });
 
   it('says that there is nothing to repair in a folder without an index', async () => {
     const { code, stderr } = await run('repair', '--data', path.join(folder, 'none')).ended();
     expect(code).toBe(1);
-    expect(stderr).toContain('cannot read the index');
+    expect(stderr).toMatch(/cannot read the index .*: check --data, restore a backup, or run artifactapi storage rebuild\n$/);
   });
 });

@@ -202,7 +202,7 @@ function describeOrder({ sort, isDescending }: Order): string {
 }
 
 function imageUnknown({ image }: { readonly image: string }): never {
-  throw new RegistryError('NAME_UNKNOWN', { detail: { image } });
+  throw new RegistryError('NAME_UNKNOWN', { message: 'image not known to this registry', detail: { image } });
 }
 
 function parseMove(text: string): number {

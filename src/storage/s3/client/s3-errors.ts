@@ -42,7 +42,7 @@ export function isReplaced(error: unknown): boolean {
 export function toUnavailable(error: unknown): RegistryError {
   if (error instanceof RegistryError) return error;
   return new RegistryError('UNAVAILABLE', {
-    message: 'the object store is unavailable: try again',
+    message: 'the object store is unavailable',
     headers: { 'Retry-After': '5' },
     cause: error,
   });

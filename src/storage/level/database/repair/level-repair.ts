@@ -43,7 +43,7 @@ export interface RepairReport extends SurveyReport {
 export async function repairIndex(folder: string): Promise<RepairReport> {
   await readdir(folder).catch((cause: Error) => {
     throw new Error(
-      `cannot read the index (${cause.message}): check --data, restore a backup, or run artifactapi serve --accept-empty-index once`,
+      `cannot read the index (${cause.message}): check --data, restore a backup, or run artifactapi storage rebuild`,
       { cause },
     );
   });
