@@ -75,7 +75,9 @@ export function explainStorageError(cause: unknown, folder: string | undefined):
   switch (codeOf(cause)) {
     case 'EACCES':
     case 'EPERM':
-      return explain('is not writable for this user: choose another with --data, or change its owner');
+      return explain(
+        `is not writable for this user (${messagesOf(cause)}): choose another with --data, or make this user the owner of all files in it`,
+      );
     case 'EROFS':
       return explain('is on a read-only file system: choose another with --data');
     case 'ENOTDIR':
