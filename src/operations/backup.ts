@@ -23,7 +23,9 @@ export interface BackupParts {
 export function findBackupFolder(parts: Pick<BackupParts, 'backups' | 'folder'>, name: string): string {
   const folder = parts.folder();
   if (parts.backups === undefined) {
-    throw new RegistryError('CONFLICT', { message: 'this registry has no data folder: back up its database or its stores with their own tools' });
+    throw new RegistryError('CONFLICT', {
+      message: 'this registry has no data folder: back up its database or its stores with their own tools',
+    });
   }
   if (folder === undefined) {
     const message =

@@ -123,7 +123,8 @@ export function createManagementHandlers(
       if (reload !== undefined) return jsonReply(200, { changes: await reload() });
       throw new RegistryError('UNSUPPORTED', {
         status: 409,
-        message: 'this registry has no configuration file: start it with artifactapi serve --config <file>, or call registry.reload(options) in its application',
+        message:
+          'this registry has no configuration file: start it with artifactapi serve --config <file>, or call registry.reload(options) in its application',
       });
     },
     ...createGarbageHandlers(parts),

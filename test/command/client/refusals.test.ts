@@ -64,7 +64,11 @@ describe('artifactapi', () => {
     ['tags local/none', 1, /image not known to this registry \(NAME_UNKNOWN/],
     ['tags local/%2e%2e', 1, /NAME_INVALID/],
     // Failed on the way.
-    ['images --url http://127.0.0.1:1', 1, /no answer from http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED .*: is the registry running, and at this URL\?/],
+    [
+      'images --url http://127.0.0.1:1',
+      1,
+      /no answer from http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED .*: is the registry running, and at this URL\?/,
+    ],
     ['images --url PAGE', 1, /is not a JSON document: is it a registry\?/],
     ['users --config FOLDER/none.yaml', 1, /cannot read the config file: ENOENT/],
     ['users --data FOLDER/data', 1, /has .* open: send the request to that process with --url, or stop it first/],
@@ -95,7 +99,11 @@ describe('artifactapi', () => {
     ['quarantine restore', 2, /name the digests to restore, or pass --all/],
     ['trash restore local/app', 2, /has no tag/],
     ['trash restore local/app:gone', 1, /the trash has no manifest .*: run artifactapi history local\/app:gone to see/],
-    ['backup nightly', 1, /backups are not configured: set backups\.folder, or stop the registry and run artifactapi backup <folder> --data/],
+    [
+      'backup nightly',
+      1,
+      /backups are not configured: set backups\.folder, or stop the registry and run artifactapi backup <folder> --data/,
+    ],
     ['backup --data FOLDER/data', 2, /name the folder of the backup/],
     ['backup nightly --data FOLDER/data --url http://host', 2, /--url names a running registry, --data a stopped one/],
     ['import-registry old --into local', 1, /imports are not configured: .* imports\.folders/],

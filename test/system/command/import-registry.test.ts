@@ -216,10 +216,7 @@ describe('artifactapi import-registry', () => {
     await prepare();
     await serve();
     const { code, stderr } = await run(...usual());
-    expect([code, stderr]).toEqual([
-      1,
-      expect.stringMatching(/another process .* has .* open: stop it first\n$/),
-    ]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/another process .* has .* open: stop it first\n$/)]);
   });
 
   it.each<{ what: string; args: () => string[]; error: string }>([

@@ -94,6 +94,8 @@ describe('artifactapi on a data folder whose index is lost', () => {
   it('says that there is nothing to repair in a folder without an index', async () => {
     const { code, stderr } = await run('repair', '--data', path.join(folder, 'none')).ended();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/cannot read the index .*: check --data, restore a backup, or run artifactapi storage rebuild\n$/);
+    expect(stderr).toMatch(
+      /cannot read the index .*: check --data, restore a backup, or run artifactapi storage rebuild\n$/,
+    );
   });
 });
