@@ -26,6 +26,13 @@ export interface Image {
   readonly layers: readonly Content[];
 }
 
+/** The digests of an image, for a client that pulls it. */
+export interface PulledImage {
+  readonly manifest: Pick<Content, 'digest'>;
+  readonly config: Pick<Content, 'digest'>;
+  readonly layers: readonly Pick<Content, 'digest'>[];
+}
+
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { request } from 'undici';
 import type { Dispatcher } from 'undici';
 import { mediaTypes, sha256 } from './images.js';
-import type { Content, Image } from './images.js';
+import type { Content, Image, PulledImage } from './images.js';
 
 export interface HttpResponse {
   readonly status: number;
@@ -129,7 +129,7 @@ export class RegistryHttp {
   }
 
   /** Pulls a whole image by tag or digest. Rejects unless all content matches its digests. */
-  async pullImage(name: string, reference: string, image: Image): Promise<void> {
+  async pullImage(name: string, reference: string, image: PulledImage): Promise<void> {
     await this.#pull(`/v2/${name}/manifests/${reference}`, image.manifest.digest);
     for (const { digest } of [image.config, ...image.layers]) await this.#pull(`/v2/${name}/blobs/${digest}`, digest);
   }

@@ -131,6 +131,16 @@ describe('three nodes with one database and one bucket', () => {
     expect(await database.query('SELECT id FROM upload_session')).toEqual([]);
   });
 
+  it('keep an upload without bytes when a closing PUT has another digest: one of them may be finishing it', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const bytes = someBytes('not yet there', 1000);
+    const started = await first.client.post('/v2/local/app/blobs/uploads/');
+    const location = started.header('location').replace(/^https?:\/\/[^/]+/, '');
+    const url = `${location}?digest=${digest(bytes)}`;
+    expect((await second.client.put(url)).codes).toEqual(['DIGEST_INVALID']);
+    expect((await first.client.send('PUT', url, { body: bytes })).status).toBe(201);
+  });
+
   it('keep the bytes of a chunk that one of them receives when the other one refuses the same chunk after it', async () => {
     const [first, second] = [await startNode(), await startNode()];
     const started = await first.client.post('/v2/local/app/blobs/uploads/');

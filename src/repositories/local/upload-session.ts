@@ -84,8 +84,9 @@ export class UploadSessions {
             await this.#giveUp(id, staged);
             throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
           }
-          if (isInsufficientStorage(error) || isQuotaError(error) || isDigestError(error))
-            await this.#giveUp(id, staged);
+          // Without bytes, another process may still be naming those that it has taken.
+          const isWrong = isDigestError(error) && (staged.size > 0 || this.#parts.metadata.shared === undefined);
+          if (isInsufficientStorage(error) || isQuotaError(error) || isWrong) await this.#giveUp(id, staged);
           throw error;
         }
       });
