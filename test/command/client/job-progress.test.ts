@@ -1,4 +1,8 @@
 import { expect, it } from 'vitest';
+import type { Document } from '../../../src/command/client/api-client.js';
+import type { Run } from '../../../src/command/client/client-command.js';
+import { printJob } from '../../../src/command/client/commands/jobs.js';
+import { formatDocument, type Column } from '../../../src/command/client/format.js';
 import { failureOf, formatJobProgress } from '../../../src/command/client/job-progress.js';
 
 const now = Date.UTC(2026, 6, 25, 12);
@@ -32,4 +36,23 @@ it.each<[state: string, error: string | undefined, message: string, exitCode: nu
 
 it.each(['succeeded', 'waiting'])('a job that ended as %s is not a failure', (state) => {
   expect(failureOf({ id: '7', state })).toBeUndefined();
+});
+
+it('the text of a job shows only those fields of its report that the job does not have, and booleans as yes or no', () => {
+  const times = { started_at: '2026-01-01T00:00:00Z', finished_at: '2026-01-01T00:00:01Z' };
+  const report = { ...times, dry_run: false, linked: true, added_bytes: 2048, removed: 3 };
+  let lines: readonly string[] = [];
+  const document = (job: Document, columns: readonly Column[]): void => {
+    lines = formatDocument(job, columns, { now, relative: false });
+  };
+  printJob({ output: { document } } as unknown as Run, { id: 'backup-1', dry_run: false, ...times, report });
+  expect(lines).toEqual([
+    'id:          backup-1',
+    'dry run:     no',
+    'started:     2026-01-01T00:00:00Z',
+    'finished:    2026-01-01T00:00:01Z',
+    'linked:      yes',
+    'added bytes: 2.00 KiB',
+    'removed:     3',
+  ]);
 });

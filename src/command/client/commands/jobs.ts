@@ -151,14 +151,22 @@ async function finish(run: Run, id: string, print = (job: Document): void => pri
   if (failure !== undefined) throw failure;
 }
 
+/** Fields of a report that the job has too. */
+const repeatedFields: ReadonlySet<string> = new Set(['dry_run', 'started_at', 'finished_at']);
+
 /** Shows a job with the fields of its report, which depend on its kind. */
 export function printJob({ output }: Run, job: Document): void {
   const { report } = job as { readonly report?: Document };
-  const reported = Object.keys(report ?? {}).map((field): Column => {
-    const kind = field.endsWith('_at') ? 'time' : /(?:^|_)bytes(?:_|$)/.test(field) ? 'bytes' : 'text';
-    return [field.replaceAll('_', ' '), () => report?.[field], kind];
-  });
+  const reported = Object.entries(report ?? {})
+    .filter(([field]) => !repeatedFields.has(field))
+    .map(([field, value]): Column => [field.replaceAll('_', ' '), () => value, kindOf(field, value)]);
   output.document(job, [...jobColumns, ['error', 'error'], ...reported]);
+}
+
+function kindOf(field: string, value: unknown): NonNullable<Column[2]> {
+  if (typeof value === 'boolean') return 'flag';
+  if (field.endsWith('_at')) return 'time';
+  return /(?:^|_)bytes(?:_|$)/.test(field) ? 'bytes' : 'text';
 }
 
 function describeProgress(job: Document): string | undefined {
