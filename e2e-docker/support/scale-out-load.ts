@@ -148,10 +148,11 @@ async function untilComplete(attempt: () => Promise<void>, onBroken: () => void)
 }
 
 /**
- * Answers to a push that a kill broke: nginx repeats a PUT on another node, where the upload may have ended already. Or to one that took longer
- * than the grace period.
+ * Answers to a push that a kill broke: nginx repeats a PUT on another node, where the upload may have ended already, or has no bytes
+ * because the first node was killed after it had named them and before it linked them. Or to one that took longer than the grace period.
  */
-const broken = /: 50[234] instead of |^PUT (?:manifest|upload): 404 |MANIFEST_BLOB_UNKNOWN/;
+const broken =
+  /: 50[234] instead of |^PUT (?:manifest|upload): 404 |^PUT upload: 400 .*no bytes arrived|MANIFEST_BLOB_UNKNOWN/;
 
 /** Ignores broken connections, and pushes that are refused and so not acknowledged. Rethrows a 404 of a pull, and bytes of another digest. */
 function rethrowUnlessBroken(error: unknown): void {
