@@ -29,14 +29,16 @@ const root = join(import.meta.dirname, '..');
 const { program, versitygw, folder, port, nodes, hashes, repositories } = JSON.parse(process.argv[2] ?? '');
 /** @type {(() => Promise<unknown>)[]} */
 const stops = [];
-process.on('SIGTERM', async () => {
-  // Nodes stop before what they use.
-  for (const stop of stops.toReversed()) await stop();
-});
+process.on('SIGTERM', () => void stopAll());
 
 const s3Port = await startS3();
 if (nodes === 0) await startDistribution();
 else await startNodes();
+
+async function stopAll() {
+  // Nodes stop before what they use.
+  for (const stop of stops.toReversed()) await stop();
+}
 
 /**
  * @param {string} file

@@ -168,11 +168,11 @@ describe('a rebuild of a data folder', () => {
       ],
     });
     const incomplete = report?.['incomplete'] as readonly MigrationProblem[] | undefined;
-    const found = incomplete?.map(({ manifest, blob, problem }) => [manifest, blob, problem]) ?? [];
+    const found = incomplete?.map(({ manifest, blob, problem }) => [manifest, blob, problem].join(' ')) ?? [];
     expect(found.toSorted()).toEqual(
       [
-        [changed.manifest.digest, digest(changed.layer), 'wrong-digest'],
-        [gone.manifest.digest, digest(gone.config), 'missing-blob'],
+        `${changed.manifest.digest} ${digest(changed.layer)} wrong-digest`,
+        `${gone.manifest.digest} ${digest(gone.config)} missing-blob`,
       ].toSorted(),
     );
     await serve(async (client) => {

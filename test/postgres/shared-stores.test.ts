@@ -131,6 +131,16 @@ describe('three nodes with one database and one bucket', () => {
     expect(await database.query('SELECT id FROM upload_session')).toEqual([]);
   });
 
+  it('answer 404 when the bytes of an upload were taken by one that was killed before it linked them', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const bytes = someBytes('taken', 1000);
+    const started = await first.client.post('/v2/local/app/blobs/uploads/');
+    const location = started.header('location').replace(/^https?:\/\/[^/]+/, '');
+    expect((await second.client.send('PATCH', location, { body: bytes })).status).toBe(202);
+    await database.query('DELETE FROM staged');
+    expect((await second.client.put(`${location}?digest=${digest(bytes)}`)).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
+  });
+
   it('keep an upload without bytes when a closing PUT has another digest: one of them may be finishing it', async () => {
     const [first, second] = [await startNode(), await startNode()];
     const bytes = someBytes('not yet there', 1000);

@@ -132,8 +132,8 @@ describe('S3BlobStore behind a faulty connection', () => {
     const { key = '', uploadId = '', parts = [] } = (await scene.metadata.ledger.staged('replaced')) ?? {};
     const client = await S3Client.create(connection, defaultTimeouts);
     const bucket = new S3Bucket(client, connection);
-    const [{ number = 0, size = 0 } = {}] = parts;
-    await bucket.uploadPart(key, uploadId, number, Buffer.alloc(size));
+    const [part] = parts;
+    await bucket.uploadPart(key, uploadId, part?.number ?? 0, Buffer.alloc(part?.size ?? 0));
     bucket.close();
     await expect(staged.commit(digest)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(await scene.blobs.stat(digest)).toBeUndefined();

@@ -80,10 +80,10 @@ export class UploadSessions {
           return await task(staged, session);
         } catch (error) {
           const isChanged = isDigestError(error) || (isRangeError(error) && size > 0);
-          if (isChanged && (await this.#isEndedElsewhere(id))) {
-            await this.#giveUp(id, staged);
-            throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
-          }
+          const found = isChanged ? await this.#findElsewhere(id) : 'continued';
+          if (found === 'ended') await this.#giveUp(id, staged);
+          // Bytes that were there were taken by a process that finishes the upload, or was killed when it did.
+          if (found === 'ended' || (found === 'empty' && size > 0)) throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
           // Without bytes, another process may still be naming those that it has taken.
           const isWrong = isDigestError(error) && (staged.size > 0 || this.#parts.metadata.shared === undefined);
           if (isInsufficientStorage(error) || isQuotaError(error) || isWrong) await this.#giveUp(id, staged);
@@ -140,22 +140,23 @@ export class UploadSessions {
   }
 
   /**
-   * Returns whether another process ended the session, while a task waited for its bytes. They are gone before the session is,
-   * so that without bytes this waits for its end.
+   * Returns what another process did to the session, while a task waited for its bytes. They are gone before the session is, so that
+   * without bytes this waits for its end.
    */
-  async #isEndedElsewhere(id: SessionId): Promise<boolean> {
+  async #findElsewhere(id: SessionId): Promise<'ended' | 'empty' | 'continued'> {
     const { metadata, blobs } = this.#parts;
-    if (metadata.shared === undefined) return false;
+    if (metadata.shared === undefined) return 'continued';
     try {
       for (let look = 0; look < finishLooks; look += 1) {
-        if ((await metadata.session(id)) === undefined) return true;
-        if ((await blobs.stagedSize(id)) > 0) return false;
+        if ((await metadata.session(id)) === undefined) return 'ended';
+        if ((await blobs.stagedSize(id)) > 0) return 'continued';
         await sleep(finishPauseMs);
       }
+      return 'empty';
     } catch {
       // The error of the task says more.
+      return 'continued';
     }
-    return false;
   }
 
   async #giveUp(id: SessionId, staged: StagedBlob): Promise<void> {

@@ -273,7 +273,7 @@ describe('a collection without a grace period, by one of several processes that 
     advance(hour);
     await writer(first).deleteManifest(anyone, app.image, old.manifest.digest);
     // The client asks when the collection has decided to drop the link, and before the write.
-    const asks = once(isApplyOf('blob.unlink'), async () => void expect(await head(second)).toBeDefined());
+    const asks = once(isApplyOf('blob.unlink'), async () => expect(await head(second)).toBeDefined());
     await scene.domain.process(asks).collector.collect({ graceMs: 0 });
     expect(await scene.domain.metadata.link(keyOf('local', app.image), layerDigest)).toBeDefined();
     expect(has(layerDigest)).toBe(true);

@@ -114,7 +114,7 @@ describe('while the poll of each second stands still', () => {
 it('a call at the moment when a read ends is answered by a read that begins after it', async () => {
   const { state, pool } = fakeDatabase();
   let late: Promise<void> | undefined;
-  const onChange = (): void => queueMicrotask(() => (late ??= revisions.poll()));
+  const onChange = (): void => queueMicrotask(() => void (late ??= revisions.poll()));
   const revisions: Revisions = new Revisions(pool, { maxStaleMs: 30_000, now: () => state.now, onChange });
   await revisions.poll();
   await late;
