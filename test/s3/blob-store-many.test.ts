@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { blobStoreManyContract } from '../contracts/blob-store-many.js';
 import { createDatabase, type TestDatabase } from '../postgres/databases.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
@@ -34,12 +34,14 @@ blobStoreManyContract('S3BlobStore with PostgresLedger', async () => {
   const connection = await createBucket();
   await (await database.open()).close();
   await database.clear();
-  const opened: { close(): Promise<void> }[] = [];
-  const stores = openStores(folder, connection, async () => {
-    const metadata = await database.open({ migrate: false });
-    opened.push(metadata);
-    return metadata.ledger;
-  });
+  // Several stores share a pool of connections: a test opens more than a hundred of them, and the server has a limit.
+  const opened = await Promise.all(Array.from({ length: 8 }, () => database.open({ migrate: false })));
+  let next = 0;
+  const stores = openStores(
+    folder,
+    connection,
+    async () => (opened[next++ % opened.length] ?? expect.fail('no index')).ledger,
+  );
   return {
     open: (options) => stores.open(options),
     objects: () => listBlobs(connection),

@@ -45,6 +45,8 @@ async function send(partBytes: number, prepare: (req: IncomingMessage) => void =
     });
   });
   const out = request({ port, method: 'PUT' });
+  // It may be destroyed before its answer arrives.
+  out.on('error', () => {});
   for (let at = 0; at < body.length; at += partBytes) out.write(body.subarray(at, at + partBytes));
   out.end();
   try {
