@@ -59,7 +59,7 @@ export const gates = [
   ...compared('nodes-manifest-tag', { 'distribution-s3': 1.5 }),
   ...compared('nodes-push-c1', { 'distribution-s3': 1.2 }),
   upstreamAtMost('nodes-miss-c8', 'ours', maxUpstreamTimes),
-  upstreamAtMost('nodes-miss-c8', 'spread', 3 * maxUpstreamTimes),
+  upstreamAtMost('nodes-miss-c8', 'spread', 3.03),
 ];
 
 /**
