@@ -48,8 +48,11 @@ export async function startCephRgw(): Promise<S3Server> {
     const disk = randomUUID();
     await ceph('ceph', '-k', keyring, 'osd', 'new', disk);
     await ceph('ceph-osd', '-i', '0', '--mkfs', '--osd-uuid', disk, '-k', keyring);
-    const osd = daemon('ceph-osd', '-i', '0', '-f');
-    await until(osd, async () => {
+    // An OSD that asks before it knows the monitor's map is refused, and ends.
+    const startOsd = (): ChildProcess => daemon('ceph-osd', '-i', '0', '-f');
+    let osd = startOsd();
+    await until(monitor, async () => {
+      if (osd.exitCode !== null) osd = startOsd();
       const { stdout } = await ceph('ceph', '-k', keyring, 'osd', 'stat');
       if (!stdout.includes('1 up')) throw new Error(stdout);
     });
