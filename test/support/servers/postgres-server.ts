@@ -86,7 +86,14 @@ async function signalAll({ pid }: ChildProcess, signal: NodeJS.Signals): Promise
   // First the one that starts others.
   process.kill(pid, signal);
   const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ').filter(Boolean);
-  for (const child of children.map(Number)) process.kill(child, signal);
+  for (const child of children.map(Number)) {
+    try {
+      process.kill(child, signal);
+    } catch (error) {
+      // It ended since the list was read.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 async function waitUntilReady(program: string, folder: string, server: ChildProcess): Promise<void> {
