@@ -185,7 +185,9 @@ export interface Outgoing {
 }
 
 /** A forwarded request: how it reaches the upstream, and how the client reaches the URLs in the answer. */
-export interface Forward extends Outgoing {
+export interface Forward {
+  /** The same object for each request of a repository. */
+  readonly outgoing: Outgoing;
   /** The URL of the request, with its query. */
   readonly url: URL;
   /** Headers to add: `via` with the trail. Lower-case names. */

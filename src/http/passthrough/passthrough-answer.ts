@@ -5,6 +5,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { reasonOf } from '../../protocol/upstream/verdict.js';
+import type { Stop } from '../../util/outgoing/stop.js';
 import type { Answer } from '../../util/outgoing/transport.js';
 import { commonHeaders, safeContentType, type AnswerContext } from '../answer-headers.js';
 import { shownUrl } from '../clients/shown-url.js';
@@ -37,8 +38,8 @@ export interface Passage {
   readonly res: ServerResponse;
   readonly forward: Forward;
   readonly context: PassthroughContext;
-  /** Aborted when the client has left. */
-  readonly left: AbortSignal;
+  /** Stopped when the client has left. */
+  readonly departure: Stop;
 }
 
 const clientLeft: PassthroughOutcome = { status: 499 };
@@ -54,7 +55,7 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
   if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
   const extra = context.extraHeaders ?? {};
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
-  passage.left.throwIfAborted();
+  passage.departure.throwIfStopped();
   const isBare = status === 204 || status === 304;
   if (manifest !== undefined) headers['content-length'] = manifest.bytes.length;
   const type = manifest?.mediaType ?? safeContentType(body.headers['content-type'], context.contentTypes);
@@ -71,7 +72,7 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
     return { status };
   }
   try {
-    await relay(body, res, forward.responseTimeoutMs);
+    await relay(body, res, forward.outgoing.responseTimeoutMs);
   } catch (error) {
     // The connection is destroyed by now: half a body must not look complete.
     logCut(passage, error);
@@ -88,7 +89,7 @@ function logCut({ req, forward, context }: Passage, error: unknown): void {
 /** Answers with an error. An error that is not ours means that the upstream failed. */
 export async function refuse(passage: Passage, thrown: unknown): Promise<PassthroughOutcome> {
   const { res, req, forward, context } = passage;
-  if (passage.left.aborted) return clientLeft;
+  if (passage.departure.isStopped) return clientLeft;
   const error = thrown instanceof RegistryError ? thrown : refusalOf(thrown, forward.url.host);
   const { id, log } = context;
   if (error.status >= 500)

@@ -20,14 +20,14 @@ export interface ReadManifest {
  */
 export async function readUntypedManifest(
   { status, headers, body, hop }: Answer,
-  { url, responseTimeoutMs: timeoutMs }: Pick<Forward, 'url' | 'responseTimeoutMs'>,
+  { url, outgoing }: Pick<Forward, 'url' | 'outgoing'>,
   types: readonly string[],
 ): Promise<ReadManifest | undefined> {
   const type = mediaTypeOf(headers);
   const isTyped = type !== undefined && types.includes(type);
   const isReady = isTyped && firstOf(headers, 'content-encoding') === undefined;
   if (isReady || status !== 200 || hop.method === 'HEAD' || !/\/manifests\/[^/]+$/.test(url.pathname)) return undefined;
-  const bytes = await readDocument(body, { maxBytes: maxManifestBytes, timeoutMs });
+  const bytes = await readDocument(body, { maxBytes: maxManifestBytes, timeoutMs: outgoing.responseTimeoutMs });
   try {
     const declared = isTyped ? type : undefined;
     return { mediaType: parseManifest(bytes, declared, undefined, { lenient: true }).mediaType, bytes };

@@ -14,13 +14,13 @@ import type { Answer } from '../../util/outgoing/transport.js';
  */
 export async function refuseAnswer(
   { status, headers, body, hop }: Answer,
-  { url, responseTimeoutMs, confirmAbsence }: Pick<Forward, 'url' | 'responseTimeoutMs' | 'confirmAbsence'>,
+  { url, outgoing, confirmAbsence }: Pick<Forward, 'url' | 'outgoing' | 'confirmAbsence'>,
 ): Promise<RegistryError> {
   const upstream = url.host;
   if (status === 416) return refuseRange(firstOf(headers, 'content-range'), upstream);
   const verdict = judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, Date.now());
   const isOurs = status >= 400 && status < 500;
-  const error = isOurs ? await readErrorBody(body, responseTimeoutMs) : undefined;
+  const error = isOurs ? await readErrorBody(body, outgoing.responseTimeoutMs) : undefined;
   if (status === 404 && error === undefined) await confirmAbsence();
   const code = hop.elsewhere ? undefined : codeOf(error, status);
   if (code !== undefined) return new RegistryError(code, { detail: { upstream } });

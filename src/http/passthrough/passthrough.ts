@@ -11,7 +11,8 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { Hop } from '../../protocol/upstream/redirects.js';
 import { discard } from '../../util/outgoing/answer-body.js';
 import type { PendingAnswer } from '../../util/outgoing/pending-answer.js';
-import { Routes } from '../../util/outgoing/routes.js';
+import { Routes, type Route } from '../../util/outgoing/routes.js';
+import { Stop } from '../../util/outgoing/stop.js';
 import { travel, type Answer } from '../../util/outgoing/transport.js';
 import {
   passOn,
@@ -51,7 +52,8 @@ export function createPassthrough(options: PassthroughOptions = {}): Passthrough
 
 class HttpProxyPassthrough implements Passthrough {
   readonly #routes: Routes;
-  #proxy: HttpProxy | undefined;
+  /** One http-proxy for each route: it merges options anew for each request that brings its own. */
+  readonly #proxies = new WeakMap<Route, HttpProxy>();
 
   constructor({ keepAliveMs = 20_000 }: PassthroughOptions) {
     this.#routes = new Routes(keepAliveMs);
@@ -63,13 +65,13 @@ class HttpProxyPassthrough implements Passthrough {
     forward: Forward,
     context: PassthroughContext,
   ): Promise<PassthroughOutcome> {
-    const left = new AbortController();
+    const departure = new Stop();
     const onClose = (): void => {
-      if (!res.writableFinished) left.abort();
+      if (!res.writableFinished) departure.stop(new Error('the client has left'));
     };
     res.once('close', onClose);
-    if (res.destroyed) left.abort();
-    const passage: Passage = { req, res, forward, context, left: left.signal };
+    if (res.destroyed) onClose();
+    const passage: Passage = { req, res, forward, context, departure };
     try {
       return await this.#pass(passage);
     } catch (thrown) {
@@ -103,35 +105,41 @@ class HttpProxyPassthrough implements Passthrough {
 
   /** Returns the answer that redirects lead to. */
   async #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
-    const { req, forward, context, left } = passage;
+    const { req, forward, context, departure: stop } = passage;
     const headers = Object.assign(buildRequestHeaders(req), forward.headers);
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
-    const options = { responseTimeoutMs: forward.responseTimeoutMs, signal: left, handOver };
+    const options = { responseTimeoutMs: forward.outgoing.responseTimeoutMs, stop, handOver };
     return forward.exchange(method, async (by, credentials, from) => {
-      const hop = from ?? { method: by, url: forward.url, headers, elsewhere: false };
+      const { url } = forward;
+      const hop = from === undefined ? { method: by, url, headers, credentials, elsewhere: false } : { ...from, credentials };
       try {
-        return await travel({ ...hop, credentials }, (next, isFresh) => this.#start(passage, next, isFresh), options);
+        return await travel(hop, (next, isFresh) => this.#start(passage, next, isFresh), options);
       } catch (error) {
         // The departure of a client says nothing about the upstream.
-        left.throwIfAborted();
+        stop.throwIfStopped();
         throw error;
       }
     });
   }
 
   #start({ req, res, forward }: Passage, hop: Hop, isFresh: boolean): PendingAnswer {
-    const route = this.#routes.find(hop.url, forward, isFresh);
-    this.#proxy ??= createProxy();
-    const request = new UpstreamRequest({ hop, route, socket: req.socket, timeouts: forward });
-    // `toProxy` alone keeps http-proxy from the deprecated url.parse.
-    const options = { target: route.target, agent: route.agent, toProxy: true, prependPath: false };
+    const route = this.#routes.find(hop.url, forward.outgoing, isFresh);
+    const request = new UpstreamRequest({ hop, route, socket: req.socket, timeouts: forward.outgoing });
     try {
       // Its types demand an IncomingMessage; it uses only what UpstreamRequest has.
-      this.#proxy.web(request as unknown as IncomingMessage, res, options);
+      this.#proxyFor(route).web(request as unknown as IncomingMessage, res);
     } catch (error) {
       request.pending.cancel(error);
     }
     return request.pending;
+  }
+
+  #proxyFor(route: Route): HttpProxy {
+    const known = this.#proxies.get(route);
+    if (known !== undefined) return known;
+    const proxy = createProxy(route);
+    this.#proxies.set(route, proxy);
+    return proxy;
   }
 }
 
@@ -151,8 +159,16 @@ function locationOf(url: URL, forward: Forward, prefix: string): string | undefi
 }
 
 /** Creates an http-proxy that reports the outcome of each of our requests to it. */
-function createProxy(): HttpProxy {
-  const proxy = loadHttpProxy().createProxyServer({ selfHandleResponse: true });
+function createProxy({ target, agent }: Route): HttpProxy {
+  const proxy = loadHttpProxy().createProxyServer({
+    target,
+    agent,
+    selfHandleResponse: true,
+    // The path is set on the request itself. `toProxy` alone keeps http-proxy from the deprecated url.parse.
+    ignorePath: true,
+    prependPath: false,
+    toProxy: true,
+  });
   const fail = (error: unknown, request: unknown): void => {
     if (request instanceof UpstreamRequest) request.pending.fail(error);
   };

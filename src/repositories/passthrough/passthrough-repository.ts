@@ -76,11 +76,7 @@ export class PassthroughRepository implements Repository {
     const root = this.#root + image;
     // Each property by name: a spread takes a slow path of V8.
     return {
-      targets: outgoing.targets,
-      ca: outgoing.ca,
-      findProxy: outgoing.findProxy,
-      connectTimeoutMs: outgoing.connectTimeoutMs,
-      responseTimeoutMs: outgoing.responseTimeoutMs,
+      outgoing,
       url: new URL(root + rest, this.#base),
       headers: { via: upstream.via(trail) },
       exchange: async (method, send) =>

@@ -13,9 +13,21 @@ const stallChecks = 4;
 
 /** Abandons a body: reads a short rest so that the connection can be reused, else closes it. Never waits. */
 export function discard(body: Readable): void {
+  if (hasArrived(body)) return void body.resume();
   void drain(body, discardBounds).then((ended) => {
     if (!ended) body.destroy();
   });
+}
+
+/** Returns whether all bytes of a message have arrived. Those of a small answer mostly arrive together with its head. */
+function hasArrived(body: Readable): boolean {
+  return 'complete' in body && body.complete === true;
+}
+
+/** Returns the body, if all of it has arrived and nothing of it was read. Reading it so needs neither listeners nor a timer. */
+export function takeArrived(body: Readable): Buffer | undefined {
+  if (!hasArrived(body) || body.readableDidRead || body.destroyed) return undefined;
+  return (body.read() as Buffer | null) ?? Buffer.alloc(0);
 }
 
 /**
@@ -23,6 +35,7 @@ export function discard(body: Readable): void {
  * not read are the reader's turn.
  */
 export function watchStall(body: IncomingMessage, stallMs: number): void {
+  if (body.complete) return;
   const { socket } = body;
   let bytesRead = socket.bytesRead;
   let quiet = 0;

@@ -8,21 +8,17 @@ export class PendingAnswer {
   /** The head of the answer; its body is not read yet. Rejects when there is none. */
   readonly head: Promise<IncomingMessage>;
   readonly #timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>;
-  readonly #abandon: () => void;
-  #resolve: (answer: IncomingMessage) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  #resolve: (answer: IncomingMessage) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
   #request: ClientRequest | undefined;
-  #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
 
-  /** @param abandon takes the request off the wire. */
-  constructor(timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>, abandon: () => void) {
+  constructor(timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>) {
     this.#timeouts = timeouts;
-    this.#abandon = abandon;
     this.head = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#timer = this.#arm(timeouts.connectTimeoutMs, 'no connection in time');
   }
 
   /** Whether the request went over an idle connection, which the other side may have closed in the meantime. */
@@ -30,20 +26,26 @@ export class PendingAnswer {
     return this.#request?.reusedSocket === true;
   }
 
-  /** The request has a socket. */
-  onSocket(request: ClientRequest): void {
+  /** The request was made. It has an idle connection by now, or the agent opens one. */
+  onRequest(request: ClientRequest): void {
     this.#request = request;
-    const { socket } = request;
+    if (request.reusedSocket) this.#onConnected();
+    else this.#arm(this.#timeouts.connectTimeoutMs, 'no connection in time');
+  }
+
+  /** The request has a socket. */
+  onSocket({ reusedSocket, socket }: ClientRequest): void {
+    if (reusedSocket) return;
     // `dial` has connected the socket. A handshake of TLS may follow.
-    if (request.reusedSocket || !(socket instanceof TLSSocket)) this.#onConnected();
-    else socket.once('secureConnect', () => this.#onConnected());
+    if (socket instanceof TLSSocket) socket.once('secureConnect', () => this.#onConnected());
+    else this.#onConnected();
   }
 
   /** The head has arrived. */
   onAnswer(answer: IncomingMessage): void {
     clearTimeout(this.#timer);
     // The body may break off before anyone reads it.
-    answer.on('error', () => {});
+    answer.on('error', ignore);
     if (this.#request !== undefined && isReusable(this.#request, answer)) this.#request.shouldKeepAlive = true;
     this.#resolve(answer);
   }
@@ -57,16 +59,16 @@ export class PendingAnswer {
   /** Gives up and takes the request off the wire. */
   cancel(error: unknown): void {
     this.fail(error);
-    this.#abandon();
+    this.#request?.destroy();
   }
 
   #onConnected(): void {
-    clearTimeout(this.#timer);
-    this.#timer = this.#arm(this.#timeouts.responseTimeoutMs, 'no answer in time');
+    this.#arm(this.#timeouts.responseTimeoutMs, 'no answer in time');
   }
 
-  #arm(ms: number, reason: string): NodeJS.Timeout {
-    return setTimeout(() => this.cancel(failed(reason, { trouble: true })), ms);
+  #arm(ms: number, reason: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.cancel(failed(reason, { trouble: true })), ms);
   }
 }
 
@@ -74,3 +76,5 @@ export class PendingAnswer {
 function isReusable({ method }: ClientRequest, { httpVersion, headers }: IncomingMessage): boolean {
   return method === 'HEAD' && httpVersion === '1.1' && !/\bclose\b/i.test(headers.connection ?? '');
 }
+
+function ignore(): void {}

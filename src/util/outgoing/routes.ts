@@ -6,12 +6,12 @@ import type { Outgoing, TargetPolicy } from '../../ports/upstream.js';
 import { dial, dialWith } from './dial.js';
 import { authorizeTo, endpointOf, openTunnel, parseProxy, type ServerAddress } from './tunnel.js';
 
-/** The route of a request to one URL. */
+/** The route of requests to one origin. */
 export interface Route {
   /** The other end of the connection: the host of the URL, or a proxy that is asked with the absolute URL. */
   readonly target: ServerAddress;
-  /** The target of the request line. */
-  readonly path: string;
+  /** Precedes the path in the request line: the origin, if a proxy is asked with the absolute URL. */
+  readonly pathPrefix: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly agent: HttpAgent;
 }
@@ -19,12 +19,17 @@ export interface Route {
 /** The settings that connections depend on. */
 export type RouteSettings = Pick<Outgoing, 'targets' | 'ca' | 'findProxy' | 'connectTimeoutMs'>;
 
+/** Redirects may lead to any number of origins. */
+const maxKnownRoutes = 100;
+
 /**
  * Keeps connections alive, in one agent for each combination of CA, proxy and policy: a connection that one policy allows may
  * be forbidden by another.
  */
 export class Routes {
   readonly #agents = new Map<string, HttpAgent>();
+  /** The routes by settings and origin. */
+  #known = new WeakMap<RouteSettings, Map<string, Route>>();
   readonly #keepAliveMs: number;
   readonly #closing = new AbortController();
 
@@ -35,14 +40,32 @@ export class Routes {
   }
 
   /**
-   * Returns the route to a URL.
+   * Returns the route to the origin of a URL.
    * @param isFresh whether to open a connection instead of reusing an idle one.
    * @throws UpstreamVerdict failed for a host that the policy refuses.
    */
   find(url: URL, settings: RouteSettings, isFresh = false): Route {
+    if (isFresh) return this.#plan(url, settings, true);
+    const known = this.#knownFor(settings);
+    const found = known.get(url.origin);
+    if (found !== undefined) return found;
+    const route = this.#plan(url, settings, false);
+    if (known.size >= maxKnownRoutes) known.clear();
+    known.set(url.origin, route);
+    return route;
+  }
+
+  #knownFor(settings: RouteSettings): Map<string, Route> {
+    const found = this.#known.get(settings);
+    if (found !== undefined) return found;
+    const known = new Map<string, Route>();
+    this.#known.set(settings, known);
+    return known;
+  }
+
+  #plan(url: URL, settings: RouteSettings, isFresh: boolean): Route {
     settings.targets.check(url);
-    const path = url.pathname + url.search;
-    const direct = { target: endpointOf(url), path, headers: { host: url.host } };
+    const direct = { target: endpointOf(url), pathPrefix: '', headers: { host: url.host } };
     const proxyUrl = settings.findProxy(url);
     const { targets } = settings;
     if (proxyUrl === undefined) return { ...direct, agent: this.#direct(url.protocol, settings, { isFresh, targets }) };
@@ -51,7 +74,7 @@ export class Routes {
     // Many proxies refuse CONNECT to ports other than 443: plain http is requested by its absolute URL.
     return {
       target: endpointOf(proxy),
-      path: url.origin + path,
+      pathPrefix: url.origin,
       headers: { host: url.host, ...authorizeTo(proxy) },
       agent: this.#direct(proxy.protocol, settings, { isFresh }),
     };
@@ -62,6 +85,7 @@ export class Routes {
     this.#closing.abort();
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
+    this.#known = new WeakMap();
   }
 
   /** @param use.targets absent for a connection to a proxy, which the operator chose. */

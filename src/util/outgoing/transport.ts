@@ -3,7 +3,6 @@
  * broken connections, and honors timeouts, outgoing proxies, private CAs and the target policy. `protocol/upstream/` decides
  * what answers mean. The pass-through sends its requests by http-proxy, everything else by node:http.
  */
-import { setMaxListeners } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,10 +10,11 @@ import type { Outgoing, UpstreamAnswer } from '../../ports/upstream.js';
 import type { AnswerHeaders } from '../../protocol/upstream/answer-headers.js';
 import { codeOf, verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { followRedirect, isRedirect, readLocation, type Hop } from '../../protocol/upstream/redirects.js';
-import { failed } from '../../protocol/upstream/verdict.js';
+import { failed, type UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import { discard, watchStall } from './answer-body.js';
 import { PendingAnswer } from './pending-answer.js';
 import { Routes } from './routes.js';
+import { Stop } from './stop.js';
 
 /** The answer to a request, after redirects. */
 export interface Answer extends UpstreamAnswer {
@@ -32,8 +32,8 @@ export interface TravelOptions {
   readonly followsRedirects?: boolean | undefined;
   /** Refuses redirects to another origin. @default false */
   readonly staysInOrigin?: boolean | undefined;
-  /** Gives up; the promise rejects with its reason. */
-  readonly signal: AbortSignal;
+  /** Gives up; the promise rejects with its error. */
+  readonly stop: Stop;
   /** Called with the head of every answer, redirects included, from the origin of the first request. */
   readonly onHead?: ((headers: AnswerHeaders) => void) | undefined;
   /** Returns the `Location` for the client, if it is to follow a redirect to `url` itself. */
@@ -58,7 +58,7 @@ export async function travel(first: Hop, start: Start, options: TravelOptions): 
   const { followsRedirects = true } = options;
   let hop = first;
   for (let redirects = 0; ; redirects++) {
-    const body = await sendWithRetries(hop, start, options.signal);
+    const body = await sendWithRetries(hop, start, options.stop);
     const { statusCode: status = 0, headers } = body;
     const answer: Answer = { status, headers, body, hop };
     if (!hop.elsewhere) onHead?.(headers);
@@ -80,22 +80,18 @@ export async function travel(first: Hop, start: Start, options: TravelOptions): 
  * Sends one request; again when an idle connection turns out to be closed, and once when a new one breaks. The last attempt
  * uses a new connection, because all idle ones may be closed.
  */
-async function sendWithRetries(hop: Hop, start: Start, signal: AbortSignal): Promise<IncomingMessage> {
+async function sendWithRetries(hop: Hop, start: Start, stop: Stop): Promise<IncomingMessage> {
   for (let retries = 0; ; retries++) {
-    signal.throwIfAborted();
+    stop.throwIfStopped();
     let pending: PendingAnswer | undefined;
-    const onAbort = (): void => pending?.cancel(signal.reason);
-    signal.addEventListener('abort', onAbort);
     try {
       pending = start(hop, retries === maxRetries);
-      return await pending.head;
+      return await stop.wait(pending);
     } catch (error) {
       const isReused = pending?.isReused === true;
       const mayRetry = retryable.has(codeOf(error)) && retries < maxRetries && (isReused || retries === 0);
-      if (!mayRetry || signal.aborted) throw verdictOf(error);
+      if (!mayRetry || stop.isStopped) throw verdictOf(error);
       if (!isReused) await delay(retryDelayMs.min + Math.random() * retryDelayMs.spread);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
     }
   }
 }
@@ -107,44 +103,49 @@ const keepAliveDefaultMs = 20_000;
 export class Transport {
   readonly #outgoing: Outgoing;
   readonly #routes: Routes;
-  readonly #closing = new AbortController();
+  readonly #running = new Set<Stop>();
+  #isClosed = false;
 
   /** @param keepAliveMs 0: every request opens a connection. @default 20000 */
   constructor(outgoing: Outgoing, keepAliveMs = keepAliveDefaultMs) {
     this.#outgoing = outgoing;
     this.#routes = new Routes(keepAliveMs);
-    setMaxListeners(0, this.#closing.signal);
   }
 
   /**
    * Returns the first answer that is not a redirect.
    * @throws UpstreamVerdict failed.
    */
-  send(
+  async send(
     hop: Hop,
     options: Pick<TravelOptions, 'maxRedirects' | 'followsRedirects' | 'staysInOrigin' | 'onHead'> = {},
   ): Promise<Answer> {
     const { responseTimeoutMs } = this.#outgoing;
-    return travel(hop, (next, isFresh) => this.#start(next, isFresh), {
-      responseTimeoutMs,
-      signal: this.#closing.signal,
-      ...options,
-    });
+    const stop = new Stop();
+    if (this.#isClosed) stop.stop(closed());
+    this.#running.add(stop);
+    try {
+      return await travel(hop, (next, isFresh) => this.#start(next, isFresh), { responseTimeoutMs, stop, ...options });
+    } finally {
+      this.#running.delete(stop);
+    }
   }
 
   /** Breaks off all exchanges. */
   close(): void {
-    // Not the upstream's fault: the breaker does not count it.
-    this.#closing.abort(failed('the upstream client is closed'));
+    this.#isClosed = true;
+    for (const stop of this.#running) stop.stop(closed());
     this.#routes.close();
   }
 
   #start({ method, url, headers, credentials, form, body }: Hop, isFresh: boolean): PendingAnswer {
-    const { target, path, agent, headers: own } = this.#routes.find(url, this.#outgoing, isFresh);
+    const { target, pathPrefix, agent, headers: own } = this.#routes.find(url, this.#outgoing, isFresh);
+    const path = pathPrefix + url.pathname + url.search;
     const type = form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
     const options = { ...target, path, method, agent, headers: { ...headers, ...type, ...credentials, ...own } };
     const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(options);
-    const pending = new PendingAnswer(this.#outgoing, () => void request.destroy());
+    const pending = new PendingAnswer(this.#outgoing);
+    pending.onRequest(request);
     request
       .once('socket', () => pending.onSocket(request))
       .once('response', (answer) => pending.onAnswer(answer))
@@ -152,4 +153,9 @@ export class Transport {
       .end(body ?? form?.toString());
     return pending;
   }
+}
+
+/** Not the upstream's fault: the breaker does not count it. */
+function closed(): UpstreamVerdict {
+  return failed('the upstream client is closed');
 }

@@ -24,10 +24,7 @@ const forward: Forward = {
       ? pathname.replace('/v2/library/alpine/', '/v2/hub/alpine/') + search
       : undefined,
   redirects: 'follow',
-  targets: anyTarget,
-  findProxy: () => undefined,
-  connectTimeoutMs: 100,
-  responseTimeoutMs: 100,
+  outgoing: { targets: anyTarget, findProxy: () => undefined, connectTimeoutMs: 100, responseTimeoutMs: 100 },
 };
 
 function requestWith(headers: Record<string, string>, method = 'GET'): IncomingMessage {
@@ -143,7 +140,7 @@ describe('an answer of the upstream', () => {
     const url = new URL(path, 'https://up.example');
     const hop = { method: 'GET', url, headers: {}, credentials: {}, elsewhere } as const;
     const stream = Object.assign(Readable.from([Buffer.from(body)]), { complete: true }) as unknown as Answer['body'];
-    return refuseAnswer({ status, headers: {}, body: stream, hop }, { ...forward, url, responseTimeoutMs: 1000 });
+    return refuseAnswer({ status, headers: {}, body: stream, hop }, { ...forward, url, outgoing: { ...forward.outgoing, responseTimeoutMs: 1000 } });
   };
 
   it.each([
@@ -190,7 +187,8 @@ describe('http-proxy', () => {
     expect(loaded()).toBe(false);
     const upstream = await listen((_req, res) => void res.end('ok'));
     // Loading http-proxy counts towards the time of the first answer.
-    const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url), responseTimeoutMs: 20_000 };
+    const outgoing = { ...forward.outgoing, responseTimeoutMs: 20_000 };
+    const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url), outgoing };
     const context = { prefix: '', id: 'id', isPublic: true, contentTypes: [], log: recordingLogger() };
     const front = await listen((req, res) => void passthrough.send(req, res, to, context));
     const client = new Client(front.url);

@@ -9,7 +9,7 @@ import {
   type Passthrough,
   type PassthroughOutcome,
 } from '../../../src/http/passthrough/passthrough.js';
-import type { Forward } from '../../../src/ports/upstream.js';
+import type { Forward, Outgoing } from '../../../src/ports/upstream.js';
 import { toRefusal } from '../../../src/protocol/upstream/refusal.js';
 import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
 import { MiB, patternBytes } from '../../support/content/bytes.js';
@@ -40,7 +40,7 @@ let client: Client;
 let log: ReturnType<typeof recordingLogger>;
 let outcomes: PassthroughOutcome[];
 /** What the forward of the next requests has in place of the default. */
-let settings: Partial<Forward>;
+let settings: Partial<Forward & Outgoing>;
 /** What the upstream's client sends with the next requests. */
 let credentials: Record<string, string>;
 let extraHeaders: Record<string, string>;
@@ -79,7 +79,10 @@ function forwardOf(req: IncomingMessage): Forward {
         ? pathname.replace(there, local) + search
         : undefined,
     redirects: 'follow',
-    ...createOutgoing({ url: new URL(mirrored), connectTimeoutMs: 60_000, responseTimeoutMs: 60_000, log }),
+    outgoing: {
+      ...createOutgoing({ url: new URL(mirrored), connectTimeoutMs: 60_000, responseTimeoutMs: 60_000, log }),
+      ...settings,
+    },
     ...settings,
   };
 }
