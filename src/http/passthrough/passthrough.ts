@@ -111,7 +111,8 @@ class HttpProxyPassthrough implements Passthrough {
     const options = { responseTimeoutMs: forward.outgoing.responseTimeoutMs, stop, handOver };
     return forward.exchange(method, async (by, credentials, from) => {
       const { url } = forward;
-      const hop = from === undefined ? { method: by, url, headers, credentials, elsewhere: false } : { ...from, credentials };
+      const hop =
+        from === undefined ? { method: by, url, headers, credentials, elsewhere: false } : { ...from, credentials };
       try {
         return await travel(hop, (next, isFresh) => this.#start(passage, next, isFresh), options);
       } catch (error) {

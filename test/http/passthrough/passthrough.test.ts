@@ -140,7 +140,10 @@ describe('an answer of the upstream', () => {
     const url = new URL(path, 'https://up.example');
     const hop = { method: 'GET', url, headers: {}, credentials: {}, elsewhere } as const;
     const stream = Object.assign(Readable.from([Buffer.from(body)]), { complete: true }) as unknown as Answer['body'];
-    return refuseAnswer({ status, headers: {}, body: stream, hop }, { ...forward, url, outgoing: { ...forward.outgoing, responseTimeoutMs: 1000 } });
+    return refuseAnswer(
+      { status, headers: {}, body: stream, hop },
+      { ...forward, url, outgoing: { ...forward.outgoing, responseTimeoutMs: 1000 } },
+    );
   };
 
   it.each([

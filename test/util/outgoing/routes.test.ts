@@ -20,7 +20,11 @@ describe('Routes', () => {
     ['https://up.example/', 'up.example', 443, 'up.example'],
     ['http://[::1]:5000/a', '::1', 5000, '[::1]:5000'],
   ])('%s is reached directly without a proxy', (url, host, port, header) => {
-    expect(find(url)).toMatchObject({ target: { host, hostname: host, port }, pathPrefix: '', headers: { host: header } });
+    expect(find(url)).toMatchObject({
+      target: { host, hostname: host, port },
+      pathPrefix: '',
+      headers: { host: header },
+    });
   });
 
   it('http through a proxy is requested by its absolute URL, with the password for the proxy', () => {
