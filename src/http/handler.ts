@@ -203,9 +203,12 @@ function deliver(
   reply: Reply | ForwardReply,
   delivery: Delivery,
 ): Promise<Outcome> {
-  const delivered = 'forward' in reply ? passOn(req, res, reply, delivery) : answerBy(req, res, reply, delivery);
   // Starts after the first write: most responses are complete by then and need no timer.
-  keepDownloadPace(res, delivery.source.opened?.downloadPace ?? defaultPace, delivery.onSlow);
+  const onStarted = (): void =>
+    keepDownloadPace(res, delivery.source.opened?.downloadPace ?? defaultPace, delivery.onSlow);
+  if ('forward' in reply) return passOn(req, res, reply, delivery, onStarted);
+  const delivered = answerBy(req, res, reply, delivery);
+  onStarted();
   return delivered;
 }
 
@@ -214,10 +217,21 @@ async function passOn(
   res: ServerResponse,
   { forward, mount, context }: ForwardReply,
   { id, runtime, source, location }: Delivery,
+  onStarted: () => void,
 ): Promise<Outcome> {
-  const { passthrough, access } = await source.ready();
+  const { passthrough, access } = source.opened ?? (await source.ready());
+  const { contentTypes, extraHeaders } = context;
+  const { isPublic } = access;
   const prefix = location.prefix + mount;
-  return passthrough.send(req, res, forward, { prefix, id, isPublic: access.isPublic, log: runtime.log, ...context });
+  return passthrough.send(req, res, forward, {
+    prefix,
+    id,
+    isPublic,
+    log: runtime.log,
+    contentTypes,
+    extraHeaders,
+    onStarted,
+  });
 }
 
 async function answerBy(

@@ -55,16 +55,19 @@ export async function forwardTarget(
   if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
   if (!forwardsManifests && (row.op === 'manifest.get' || row.op === 'manifest.stat')) return undefined;
   // Built from the parsed parameters, so unusual encodings never reach the upstream.
-  const { name: _, ...rest } = params as Record<string, string | Reference>;
-  const path = buildPath(row.path.replace('/v2/:name', ''), rest);
-  const passed = new URLSearchParams(query);
-  passed.delete('ns');
-  const search = passed.size === 0 ? '' : `?${passed.toString()}`;
-  const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
-  const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
+  const path = buildPath(row.path.slice('/v2/:name'.length), params as Record<string, string | Reference>);
+  const search = query.size === 0 ? '' : withoutNamespace(query);
+  const extraHeaders: Record<string, string> = { 'X-Cache-Repository': at.repository };
+  if (namespace !== undefined) extraHeaders['OCI-Namespace'] = namespace;
   const context = { extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
   const forward = repository.forward(caller, at.image, path + search);
   return { forward: keepNamespace(forward, namespace), context, mount: `/v2/${name}` };
+}
+
+function withoutNamespace(query: URLSearchParams): string {
+  const passed = new URLSearchParams(query);
+  passed.delete('ns');
+  return passed.size === 0 ? '' : `?${passed.toString()}`;
 }
 
 /** Adds the `ns` parameter, which decided the repository, to the URLs by which the client comes back. */

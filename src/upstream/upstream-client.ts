@@ -54,6 +54,8 @@ class RegistryClient implements Upstream {
   readonly #gate = new TurnGate();
   readonly #config: UpstreamConfig;
   readonly #base: URL;
+  /** Precedes the names of images: the path of the configured URL. */
+  readonly #prefix: string;
   readonly #transport: Transport;
   readonly #auth: UpstreamAuth;
   readonly #exchange: Exchange;
@@ -68,6 +70,8 @@ class RegistryClient implements Upstream {
     this.#config = config;
     this.#base = new URL(config.url);
     this.host = this.#base.host;
+    const parts = this.#base.pathname.split('/').filter((part) => part !== '');
+    this.#prefix = parts.map((part) => `${part}/`).join('');
     this.#wholeBodyMs = wholeBodyFactor * config.outgoing.responseTimeoutMs;
     this.#transport = new Transport(config.outgoing);
     this.#auth = new UpstreamAuth({
@@ -260,11 +264,13 @@ class RegistryClient implements Upstream {
   }
 
   #nameOf(image: string): string {
-    const prefix = this.#base.pathname.split('/').filter((part) => part !== '');
-    return [...prefix, image].join('/');
+    return this.#prefix + image;
   }
 
-  /** Runs one call through the breaker and converts its outcome to a result. */
+  /**
+   * Runs one call through the breaker and converts its outcome to a result.
+   * @param judge returns the verdict for the breaker on a value that counts as found.
+   */
   async #judge<T>(
     trail: readonly string[],
     call: () => Promise<T>,
@@ -273,24 +279,19 @@ class RegistryClient implements Upstream {
     try {
       const { instanceId } = this.#config;
       if (trail.includes(instanceId)) throw failed('a loop: the request has already passed through this registry');
-      return { type: 'found', value: await this.#guard(call, judge) };
+      const pass = this.#breaker.enter();
+      try {
+        const value = await call();
+        pass.settle(judge?.(value));
+        return { type: 'found', value };
+      } catch (error) {
+        pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
+        throw error;
+      }
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;
       const reason = reasonOf(error, this.host);
       return error.type === 'absent' && reason.status === 404 ? { type: 'absent' } : { type: error.type, reason };
-    }
-  }
-
-  /** @param judge returns the verdict for the breaker on a value that counts as found. */
-  async #guard<T>(call: () => Promise<T>, judge?: (value: T) => UpstreamVerdict | undefined): Promise<T> {
-    const pass = this.#breaker.enter();
-    try {
-      const value = await call();
-      pass.settle(judge?.(value));
-      return value;
-    } catch (error) {
-      pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
-      throw error;
     }
   }
 }

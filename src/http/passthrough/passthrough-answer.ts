@@ -10,8 +10,9 @@ import type { Answer } from '../../util/outgoing/transport.js';
 import { commonHeaders, safeContentType, type AnswerContext } from '../answer-headers.js';
 import { shownUrl } from '../clients/shown-url.js';
 import { errorReply, send, type Reply } from '../reply.js';
+import { takeArrived } from '../../util/outgoing/answer-body.js';
 import { relay } from './passthrough-body.js';
-import { readUntypedManifest } from './passthrough-manifest.js';
+import { isUntypedManifest, readManifest } from './passthrough-manifest.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 
 /** The context of an answer to our client. */
@@ -19,6 +20,8 @@ export interface PassthroughContext extends AnswerContext {
   /** The path before `/v2` in the URLs of this registry. */
   readonly prefix: string;
   readonly log: Logger;
+  /** Called when the first bytes of the answer are written. */
+  onStarted(): void;
   /** The media types that content may be sent with; any other becomes application/octet-stream. */
   readonly contentTypes: readonly string[];
   /** Added to the answer, and to errors. */
@@ -48,7 +51,10 @@ const clientLeft: PassthroughOutcome = { status: 499 };
 export async function passOn(passage: Passage, answer: Answer): Promise<PassthroughOutcome> {
   const { req, res, forward, context } = passage;
   const { body, status, hop } = answer;
-  const manifest = await readUntypedManifest(answer, forward, context.contentTypes);
+  const { contentTypes } = context;
+  const manifest = isUntypedManifest(answer, forward, contentTypes)
+    ? await readManifest(answer, forward, contentTypes)
+    : undefined;
   const headers: OutgoingHttpHeaders = cleanAnswerHeaders(body.headers);
   if (manifest !== undefined) delete headers['content-encoding'];
   // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
@@ -67,12 +73,17 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
     if (hop.method !== req.method) body.destroy();
     return { status };
   }
-  if (manifest !== undefined) {
-    res.end(manifest.bytes);
+  // Most answers are manifests that arrive together with their head: they go out in one write with ours.
+  const bytes = manifest?.bytes ?? takeArrived(body);
+  if (bytes !== undefined) {
+    res.end(bytes);
+    context.onStarted();
     return { status };
   }
   try {
-    await relay(body, res, forward.outgoing.responseTimeoutMs);
+    const relayed = relay(body, res, forward.outgoing.responseTimeoutMs);
+    context.onStarted();
+    await relayed;
   } catch (error) {
     // The connection is destroyed by now: half a body must not look complete.
     logCut(passage, error);
@@ -108,5 +119,7 @@ function refusalOf(thrown: unknown, upstream: string): RegistryError {
 export function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> {
   const headers = { ...context.extraHeaders, ...reply.headers };
   // `now` would only matter for the age of cached content.
-  return send(req, res, { ...reply, headers }, { ...context, now: 0 });
+  const sent = send(req, res, { ...reply, headers }, { ...context, now: 0 });
+  context.onStarted();
+  return sent;
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { destroyOnTinyChunks } from '../../util/streams/source-listener.js';
-import { readWhole, takeArrived } from '../../util/outgoing/answer-body.js';
+import { readWhole } from '../../util/outgoing/answer-body.js';
 
 /** The maximum size of an answer that is read completely before it is passed on. */
 const maxSmallBytes = 64 * 1024;
@@ -12,9 +12,7 @@ const maxSmallBytes = 64 * 1024;
  * Rejects when the upstream broke off.
  */
 export async function relay(answer: IncomingMessage, res: ServerResponse, timeoutMs: number): Promise<void> {
-  // Most answers are manifests: read whole, they go out in one write with their head and need no pipe.
-  const whole = takeArrived(answer);
-  if (whole !== undefined) return void res.end(whole);
+  // Read whole, a small answer goes out in one write with its head and needs no pipe.
   if (Number(answer.headers['content-length']) <= maxSmallBytes) return relaySmall(answer, res, timeoutMs);
   // The errors do not show which side ended first, because the end of each destroys the other.
   const client = res.socket;

@@ -104,22 +104,16 @@ class HttpProxyPassthrough implements Passthrough {
   }
 
   /** Returns the answer that redirects lead to. */
-  async #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
+  #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
     const { req, forward, context, departure: stop } = passage;
     const headers = Object.assign(buildRequestHeaders(req), forward.headers);
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
     const options = { responseTimeoutMs: forward.outgoing.responseTimeoutMs, stop, handOver };
-    return forward.exchange(method, async (by, credentials, from) => {
+    return forward.exchange(method, (by, credentials, from) => {
       const { url } = forward;
       const hop =
         from === undefined ? { method: by, url, headers, credentials, elsewhere: false } : { ...from, credentials };
-      try {
-        return await travel(hop, (next, isFresh) => this.#start(passage, next, isFresh), options);
-      } catch (error) {
-        // The departure of a client says nothing about the upstream.
-        stop.throwIfStopped();
-        throw error;
-      }
+      return travel(hop, (next, isFresh) => this.#start(passage, next, isFresh), options);
     });
   }
 

@@ -47,9 +47,11 @@ export class CacheRepository implements Repository {
   readonly #store: ManifestStore;
   readonly #manifests: CachedManifests;
   readonly #lists: CachedLists;
+  readonly #hasOfficialImages: boolean;
 
   constructor(context: CacheContext) {
     this.config = context.config;
+    this.#hasOfficialImages = hasOfficialImages(context.config);
     this.#context = context;
     this.#store = new ManifestStore(context);
     this.#manifests = new CachedManifests(context, this.#store);
@@ -61,7 +63,7 @@ export class CacheRepository implements Repository {
   }
 
   canonicalImage(image: string): string {
-    return hasOfficialImages(this.config) ? toCanonicalImage(image) : image;
+    return this.#hasOfficialImages ? toCanonicalImage(image) : image;
   }
 
   async statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {

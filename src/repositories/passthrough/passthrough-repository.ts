@@ -58,17 +58,19 @@ export class PassthroughRepository implements Repository {
   readonly #base: URL;
   /** The path of an image's URLs begins with it. */
   readonly #root: string;
+  readonly #hasOfficialImages: boolean;
 
   constructor(config: RemoteRepositoryConfig, parts: PassthroughParts) {
     this.config = config;
     this.#parts = parts;
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
     this.#base = new URL(toRegistryUrl(config.url));
+    this.#hasOfficialImages = hasOfficialImages(config);
     this.#root = `/v2${this.#base.pathname.replace(/\/$/, '')}/`;
   }
 
   canonicalImage(image: string): string {
-    return hasOfficialImages(this.config) ? toCanonicalImage(image) : image;
+    return this.#hasOfficialImages ? toCanonicalImage(image) : image;
   }
 
   forward({ trail }: Caller, image: string, rest: string): Forward {

@@ -52,6 +52,11 @@ export class CredentialSource {
     } else this.#kept = { value: credentials, at: 0 };
   }
 
+  /** Whether the configuration has no credentials, and nothing that returns them. */
+  get isNone(): boolean {
+    return this.#options.credentials === undefined;
+  }
+
   /** The credentials that were obtained last. */
   get current(): HeldCredentials | undefined {
     return this.#kept?.value;

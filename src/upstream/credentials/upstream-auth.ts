@@ -90,9 +90,13 @@ export class UpstreamAuth {
   }
 
   /** Returns what to send with a first request, as far as it is known. @throws UpstreamVerdict as `Tokens.get` does. */
-  async recall(image: string): Promise<Authorization> {
+  recall(image: string): Authorization | Promise<Authorization> {
     const scope = this.#scopes.get(image);
     if (scope !== undefined) return this.#withToken(image, scope);
+    return this.#source.isNone ? { kind: 'none' } : this.#recallOwn(image);
+  }
+
+  async #recallOwn(image: string): Promise<Authorization> {
     const own = await this.#obtain(image);
     return isToken(own.credentials) || this.#isBasic ? sendOwn(own) : { kind: 'none', withheld: own.withheld };
   }

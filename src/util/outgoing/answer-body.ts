@@ -13,7 +13,9 @@ const stallChecks = 4;
 
 /** Abandons a body: reads a short rest so that the connection can be reused, else closes it. Never waits. */
 export function discard(body: Readable): void {
-  if (hasArrived(body)) return void body.resume();
+  // `takeArrived` has read it: its end follows.
+  const isTaken = body.readableDidRead && body.readableFlowing === null;
+  if (hasArrived(body)) return isTaken ? undefined : void body.resume();
   void drain(body, discardBounds).then((ended) => {
     if (!ended) body.destroy();
   });

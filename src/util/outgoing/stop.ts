@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import type { PendingAnswer } from './pending-answer.js';
 
 /**
@@ -24,13 +23,8 @@ export class Stop {
     if (this.#cause !== undefined) throw this.#cause.error;
   }
 
-  /** Returns the head of an answer. Rejects with the error of `stop`. */
-  async wait(pending: PendingAnswer): Promise<IncomingMessage> {
+  /** Sets the request that waits for its answer, if any. */
+  watch(pending: PendingAnswer | undefined): void {
     this.#pending = pending;
-    try {
-      return await pending.head;
-    } finally {
-      this.#pending = undefined;
-    }
   }
 }

@@ -86,12 +86,17 @@ async function sendWithRetries(hop: Hop, start: Start, stop: Stop): Promise<Inco
     let pending: PendingAnswer | undefined;
     try {
       pending = start(hop, retries === maxRetries);
-      return await stop.wait(pending);
+      stop.watch(pending);
+      return await pending.head;
     } catch (error) {
+      // No verdict: a client that has left says nothing about the upstream.
+      stop.throwIfStopped();
       const isReused = pending?.isReused === true;
       const mayRetry = retryable.has(codeOf(error)) && retries < maxRetries && (isReused || retries === 0);
-      if (!mayRetry || stop.isStopped) throw verdictOf(error);
+      if (!mayRetry) throw verdictOf(error);
       if (!isReused) await delay(retryDelayMs.min + Math.random() * retryDelayMs.spread);
+    } finally {
+      stop.watch(undefined);
     }
   }
 }

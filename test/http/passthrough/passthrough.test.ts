@@ -192,7 +192,14 @@ describe('http-proxy', () => {
     // Loading http-proxy counts towards the time of the first answer.
     const outgoing = { ...forward.outgoing, responseTimeoutMs: 20_000 };
     const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url), outgoing };
-    const context = { prefix: '', id: 'id', isPublic: true, contentTypes: [], log: recordingLogger() };
+    const context = {
+      prefix: '',
+      id: 'id',
+      isPublic: true,
+      contentTypes: [],
+      log: recordingLogger(),
+      onStarted: () => {},
+    };
     const front = await listen((req, res) => void passthrough.send(req, res, to, context));
     const client = new Client(front.url);
     expect((await client.get('/')).body.toString()).toBe('ok');

@@ -56,7 +56,15 @@ beforeEach(async () => {
   passthrough = createPassthrough();
   front = await listen((req, res) => {
     const contentTypes = [types.ociImage];
-    const context = { prefix: '/registry', id: 'request-1', isPublic: true, contentTypes, log, extraHeaders };
+    const context = {
+      prefix: '/registry',
+      id: 'request-1',
+      isPublic: true,
+      contentTypes,
+      log,
+      extraHeaders,
+      onStarted: () => {},
+    };
     void passthrough.send(req, res, forwardOf(req), context).then((outcome) => outcomes.push(outcome));
   });
   client = new Client(front.url);
