@@ -3,19 +3,27 @@ import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import { SinkWriter } from '../../util/streams/sink-writer.js';
 import { closeFile, fill, openFile } from './system/files.js';
 
-/** Size of the largest read. */
-export const maxPieceBytes = 1024 * 1024;
+/** Size of a read of a reader that is alone: fewer round trips through the thread pool. */
+const largeBytes = 4 * 1024 * 1024;
+/** Size of a read while there are several readers: with larger buffers, bytes leave the processor's cache before they are sent. */
+const sharedBytes = 512 * 1024;
+/** Buffers of the large size. */
+const maxLarge = 2;
 /**
  * Reads up to this size get a buffer of their own, which is cheaper than occupying a pooled one. Larger reads are cut
  * to this size when the pool is exhausted.
  */
 const maxSmallBytes = 64 * 1024;
 
-/** Reusable buffers of 1 MiB: at most `maxLent` are lent at the same time, and at most `maxKept` are kept for later. */
+/**
+ * Reusable buffers of 512 KiB, and two of 4 MiB for a reader that is alone. At most `maxLent` are lent at the same time, and at most
+ * `maxKept` of 512 KiB are kept for later.
+ */
 export class BufferPool {
   readonly #maxKept: number;
   readonly #maxLent: number;
   readonly #free: Buffer[] = [];
+  readonly #freeLarge: Buffer[] = [];
   #lent = 0;
 
   constructor(maxKept: number, maxLent = Infinity) {
@@ -25,7 +33,7 @@ export class BufferPool {
 
   /** Returns the number of buffers kept for later. */
   get kept(): number {
-    return this.#free.length;
+    return this.#free.length + this.#freeLarge.length;
   }
 
   /** Returns the number of buffers in use. */
@@ -40,13 +48,15 @@ export class BufferPool {
   take(): Buffer | undefined {
     if (this.#lent >= this.#maxLent) return undefined;
     this.#lent += 1;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(maxPieceBytes);
+    if (this.#lent <= maxLarge) return this.#freeLarge.pop() ?? Buffer.allocUnsafeSlow(largeBytes);
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(sharedBytes);
   }
 
   /** Takes back a buffer that no one uses any more. */
   give(buffer: Buffer): void {
     this.#lent -= 1;
-    if (this.#free.length < this.#maxKept) this.#free.push(buffer);
+    const [free, maxKept] = buffer.length === largeBytes ? [this.#freeLarge, maxLarge] : [this.#free, this.#maxKept];
+    if (free.length < maxKept) free.push(buffer);
   }
 
   /** Stops counting buffers that a sink may still hold. */
@@ -64,7 +74,7 @@ export interface Piece {
 
 /** A source of bytes that is read piece by piece. */
 export interface PieceReader {
-  /** Reads at most `maxPieceBytes`, all of which must exist. May return fewer bytes than requested. */
+  /** Reads at most `length` bytes, all of which must exist. */
   read(position: number, length: number): Promise<Piece>;
   /** Gives back a piece that no one uses any more. */
   giveBack(piece: Piece): void;
@@ -83,7 +93,7 @@ export class FilePieces implements PieceReader {
     this.#pool = pool;
   }
 
-  /** Reads less when the pool is exhausted. @throws TruncatedFileError when the file is shorter */
+  /** Reads as much as the buffer takes that the pool lends. @throws TruncatedFileError when the file is shorter */
   read(position: number, length: number): Promise<Piece> {
     const reading = this.#read(position, length);
     // It may reject before it is awaited.
@@ -104,6 +114,7 @@ export class FilePieces implements PieceReader {
 
   async #read(position: number, length: number): Promise<Piece> {
     const buffer = length > maxSmallBytes ? this.#take() : undefined;
+    // Shorter than `length` if the buffer is.
     const bytes = buffer?.subarray(0, length) ?? Buffer.allocUnsafe(Math.min(length, maxSmallBytes));
     try {
       await fill(this.#fd, bytes, position);
@@ -162,12 +173,12 @@ export class FileContent implements BlobContent {
 
   async #copy(pieces: FilePieces, writer: SinkWriter): Promise<void> {
     let position = this.#start;
-    let ahead: Promise<Piece> | undefined = this.#read(pieces, position);
+    let ahead: Promise<Piece> | undefined = pieces.read(position, this.#end - position);
     try {
       while (ahead !== undefined) {
         const piece: Piece = await ahead;
         position += piece.bytes.length;
-        ahead = position < this.#end ? this.#read(pieces, position) : undefined;
+        ahead = position < this.#end ? pieces.read(position, this.#end - position) : undefined;
         // After a rejection the sink may still hold the buffer, so it never returns to the pool.
         await writer.write(piece.bytes);
         pieces.giveBack(piece);
@@ -179,9 +190,5 @@ export class FileContent implements BlobContent {
         () => undefined,
       );
     }
-  }
-
-  #read(pieces: FilePieces, position: number): Promise<Piece> {
-    return pieces.read(position, Math.min(maxPieceBytes, this.#end - position));
   }
 }

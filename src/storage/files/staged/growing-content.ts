@@ -1,8 +1,10 @@
 import type { Writable } from 'node:stream';
 import type { ByteRange, FollowedContent } from '../../../ports/bytes.js';
 import { SinkWriter } from '../../../util/streams/sink-writer.js';
-import { maxPieceBytes, type Piece, type PieceReader } from '../file-content.js';
+import type { Piece, PieceReader } from '../file-content.js';
 import type { Follower, Growth } from './growth.js';
+
+const maxClaimBytes = 1024 * 1024;
 
 /** Opens the source of one reader before its first read. No one else uses it. */
 export type OpenPieces = () => Promise<PieceReader>;
@@ -46,7 +48,7 @@ export class GrowingContent implements FollowedContent {
   }
 
   async #copy(follower: Follower, writer: SinkWriter, onSent?: (bytes: number) => void): Promise<void> {
-    const first = await follower.claim(this.#start, maxPieceBytes);
+    const first = await follower.claim(this.#start, maxClaimBytes);
     if (first === 0) return;
     const pieces = await this.#open();
     try {
@@ -88,7 +90,7 @@ export class GrowingContent implements FollowedContent {
   /** Resolves to the next piece once it has been written, or to `undefined` after the last. */
   #next(follower: Follower, pieces: PieceReader, position: number): Promise<Piece | undefined> {
     const next = follower
-      .claim(position, maxPieceBytes)
+      .claim(position, maxClaimBytes)
       .then((length) => (length === 0 ? undefined : pieces.read(position, length)));
     // It may reject before it is awaited.
     next.catch(() => undefined);
