@@ -61,6 +61,7 @@ describe('artifactapi', () => {
     ['repositories delete local --dry-run', 1, /declared in the registry's options/],
     ['tokens list nobody', 1, /NOT_FOUND/],
     ['tags local/..', 1, /NAME_INVALID/],
+    ['images local/app', 2, /"local\/app" names an image: use artifactapi tags local\/app/],
     ['tags local/none', 1, /image not known to this registry \(NAME_UNKNOWN/],
     ['tags local/%2e%2e', 1, /NAME_INVALID/],
     // Failed on the way.

@@ -166,6 +166,7 @@ function addDetailCommands(program: Command, io: CommandIo): void {
 
 function listImages(client: ApiClient, repository: string | undefined): AsyncGenerator<Document> {
   if (repository === undefined) return client.list('image.listAll', 'images');
+  if (repository.includes('/')) throw usageError(`"${repository}" names an image: use artifactapi tags ${repository}`);
   return client.list('image.list', 'images', { params: { repository } });
 }
 
