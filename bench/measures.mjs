@@ -43,6 +43,7 @@ export const measures = [
   requests('manifest-tag', 'manifest by tag, 64 clients', 'get', places.manifestByTag),
   requests('manifest-digest', 'manifest by digest, 64 clients', 'get', places.manifestByDigest),
   requests('blob-head', 'HEAD blob, 64 clients', 'head', places.smallBlob),
+  requests('blob-get', 'GET blob of 10 KiB, 64 clients', 'get', places.smallBlob),
   push('push-mono-c1', 'push, 1 client', 1, 'mono'),
   push('push-chunked-c1', 'push chunked, 1 client', 1, 'chunked'),
   push('push-mono-c4', 'push, 4 clients', 4, 'mono'),
@@ -71,12 +72,14 @@ export const measures = [
 ];
 
 /**
- * Returns the measures whose name contains one of the words, or all measures if there are no words.
+ * Returns the measures that the words choose, or all measures if there are no words. A word is the name of a measure, or a part of
+ * the names of several.
  * @param {string[]} words
  */
 export function chooseMeasures(words) {
   if (words.length === 0) return measures;
-  return measures.filter(({ name }) => words.some((word) => name.includes(word)));
+  const names = new Set(measures.map(({ name }) => name));
+  return measures.filter(({ name }) => words.some((word) => (names.has(word) ? name === word : name.includes(word))));
 }
 
 /**

@@ -31,7 +31,7 @@ export const usage = `npm run bench -- [options]
   --rounds N       how often each server is measured (${full.rounds})
   --size MIB       the size of a large blob (${full.blobBytes / mebibyte}); through caches at most ${cacheLimit / mebibyte}
   --seconds S      how long a measure of requests runs (${full.seconds})
-  --only NAMES     only measures whose name contains one of these: --only pull,images-w1
+  --only NAMES     only these measures, or those whose name contains one of these words: --only push,pull-c1
   --without PEERS  skip these peers: debian, distribution3, zot
   --server PATH    the program to measure (dist/command/cli.js); it gets the arguments of "artifactapi serve"
   --before PATH    also measure an earlier build of the program, as one more peer
