@@ -55,13 +55,14 @@ export async function forwardTarget(
   if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
   if (!forwardsManifests && (row.op === 'manifest.get' || row.op === 'manifest.stat')) return undefined;
   // Built from the parsed parameters, so unusual encodings never reach the upstream.
-  const path = buildPath(row.path.slice('/v2/:name'.length), params as Record<string, string | Reference>);
+  const mount = `/v2/${name}`;
+  const path = buildPath(row.path, params as Record<string, string | Reference>).slice(mount.length);
   const search = query.size === 0 ? '' : withoutNamespace(query);
   const extraHeaders: Record<string, string> = { 'X-Cache-Repository': at.repository };
   if (namespace !== undefined) extraHeaders['OCI-Namespace'] = namespace;
   const context = { extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
   const forward = repository.forward(caller, at.image, path + search);
-  return { forward: keepNamespace(forward, namespace), context, mount: `/v2/${name}` };
+  return { forward: keepNamespace(forward, namespace), context, mount };
 }
 
 function withoutNamespace(query: URLSearchParams): string {

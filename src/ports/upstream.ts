@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
-import type { Hop } from '../protocol/upstream/redirects.js';
+import type { Hop, RequestUrl } from '../protocol/upstream/redirects.js';
 import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, Referrer } from './metadata/images.js';
 
@@ -167,7 +167,7 @@ export interface TargetPolicy {
   /** Identifies the policy. Policies with the same key may share connections. */
   readonly key: string;
   /** Checks the URL of a request. @throws Error when the host is a private address or a name of this machine. */
-  check(url: URL): void;
+  check(url: RequestUrl): void;
   /** The lookup for sockets. Fails when the name resolves to a private address. */
   readonly lookup: LookupFunction;
 }
@@ -178,7 +178,7 @@ export interface Outgoing {
   /** PEM certificates of authorities to trust in addition to the default ones. */
   readonly ca?: string | readonly string[] | undefined;
   /** Returns the outgoing proxy for a URL; `undefined` for a direct connection. */
-  readonly findProxy: (url: URL) => string | undefined;
+  readonly findProxy: (url: RequestUrl) => string | undefined;
   readonly connectTimeoutMs: number;
   /** The time limit for the headers of an answer, and between two chunks of its body. */
   readonly responseTimeoutMs: number;
@@ -189,7 +189,7 @@ export interface Forward {
   /** The same object for each request of a repository. */
   readonly outgoing: Outgoing;
   /** The URL of the request, with its query. */
-  readonly url: URL;
+  readonly url: RequestUrl;
   /** Headers to add: `via` with the trail. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   /**

@@ -22,7 +22,7 @@ const answerHeaders = new Set([
   'retry-after',
   'warning',
 ]);
-const answerHeaderFamilies = /^(?:docker|oci|ratelimit|x-ratelimit)-/;
+const answerHeaderFamilies = /^(?:docker-(?!distribution-api-version$)|oci-|ratelimit-|x-ratelimit-)/;
 
 /** Builds the headers that are sent wherever redirects lead: lower-case names, no credentials. */
 export function buildRequestHeaders(req: IncomingMessage): Record<string, string> {
@@ -55,12 +55,11 @@ export function mapBack(url: URL, { forward, prefix }: BackMap): string | undefi
 export function cleanAnswerHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const cleaned: Record<string, string> = {};
   // The headers that Connection names are only for the next hop (RFC 9110, 7.6.1).
-  const hopByHop = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
+  const hopByHop = headers.connection?.split(',').map((name) => name.trim().toLowerCase()) ?? [];
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (typeof value !== 'string' || hopByHop.includes(name)) continue;
     if (answerHeaders.has(name) || answerHeaderFamilies.test(name)) cleaned[name] = value;
   }
-  delete cleaned['docker-distribution-api-version'];
   return cleaned;
 }

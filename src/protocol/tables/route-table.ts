@@ -195,11 +195,14 @@ export class RouteTable<Row extends Endpoint> {
 
 /** Builds a path: the inverse of `match`. Values contain only characters that need no encoding in a path. */
 export function buildPath(path: string, params: Readonly<Record<string, string | Reference>>): string {
-  return path.replace(/:([a-z]+)/g, (placeholder, name: string) => {
-    const value = params[name];
-    if (value === undefined) return placeholder;
-    return typeof value === 'string' ? value : formatReference(value);
-  });
+  let built = '';
+  // Not a pattern with a callback, which takes several times as long.
+  for (const part of path.split('/')) {
+    const value = part.startsWith(':') ? params[part.slice(1)] : undefined;
+    if (value === undefined) built += `${part}/`;
+    else built += typeof value === 'string' ? `${value}/` : `${formatReference(value)}/`;
+  }
+  return built.slice(0, -1);
 }
 
 function compile<Row extends Endpoint>(row: Row): CompiledRow<Row> {

@@ -1,10 +1,16 @@
 import { firstOf, type AnswerHeaders } from './answer-headers.js';
 import { failed } from './verdict.js';
 
+/** The parts of a URL that a request needs. A `URL` has them, and whoever knows them need not parse one. */
+export type RequestUrl = Pick<
+  URL,
+  'href' | 'origin' | 'protocol' | 'hostname' | 'host' | 'port' | 'pathname' | 'search'
+>;
+
 /** One request on its way: the first, or the one that a redirect leads to. */
 export interface Hop {
   readonly method: 'GET' | 'HEAD' | 'POST';
-  readonly url: URL;
+  readonly url: RequestUrl;
   /** Sent wherever redirects lead. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   /** Sent only to the origin of the first request: its `Authorization`. */
@@ -35,7 +41,7 @@ export function followRedirect(hop: Hop, url: URL): Hop {
  * Returns the https URL for an http URL of the server that was reached over https: behind a proxy that terminates TLS, a
  * registry does not know its own scheme. Returns other URLs unchanged.
  */
-export function keepSecure(url: URL, from: URL): URL {
+export function keepSecure(url: URL, from: RequestUrl): URL {
   const isSame = url.hostname === from.hostname && (url.port === '' || url.port === from.port);
   if (url.protocol !== 'http:' || from.protocol !== 'https:' || !isSame) return url;
   const secure = new URL(url);
@@ -48,12 +54,12 @@ export function keepSecure(url: URL, from: URL): URL {
  * Returns where a redirect leads.
  * @throws UpstreamVerdict failed without a valid `Location`, and from https to http on another host.
  */
-export function readLocation(headers: AnswerHeaders, from: URL): URL {
+export function readLocation(headers: AnswerHeaders, from: RequestUrl): URL {
   const location = firstOf(headers, 'location');
   // An empty one would lead to the same URL again.
   if (location === undefined || location === '' || !URL.canParse(location, from.href))
     throw failed('it redirects without a valid Location');
-  const url = keepSecure(new URL(location, from), from);
+  const url = keepSecure(new URL(location, from.href), from);
   if (url.protocol !== 'https:' && url.protocol !== from.protocol) throw failed('it redirects from https to http');
   url.username = '';
   url.password = '';

@@ -30,6 +30,7 @@ import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-
 import { generatedStream } from '../../util/streams/generated-stream.js';
 import { pipeRange } from '../../util/streams/pipe-range.js';
 import { resumedBody } from './resumed-body.js';
+import { UpstreamUrl } from './upstream-url.js';
 import { verifiedBody } from './verified-body.js';
 import { explainUpstream } from '../remote/explain-upstream.js';
 import { FetchedLists, listingMs } from '../remote/fetched-lists.js';
@@ -55,7 +56,7 @@ export class PassthroughRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
   readonly #parts: PassthroughParts;
   readonly #lists: FetchedLists;
-  readonly #base: URL;
+  readonly #base: UpstreamUrl;
   /** The path of an image's URLs begins with it. */
   readonly #root: string;
   readonly #hasOfficialImages: boolean;
@@ -64,7 +65,8 @@ export class PassthroughRepository implements Repository {
     this.config = config;
     this.#parts = parts;
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
-    this.#base = new URL(toRegistryUrl(config.url));
+    const base = new URL(toRegistryUrl(config.url));
+    this.#base = new UpstreamUrl(base, base.pathname);
     this.#hasOfficialImages = hasOfficialImages(config);
     this.#root = `/v2${this.#base.pathname.replace(/\/$/, '')}/`;
   }
@@ -79,7 +81,7 @@ export class PassthroughRepository implements Repository {
     // Each property by name: a spread takes a slow path of V8.
     return {
       outgoing,
-      url: new URL(root + rest, this.#base),
+      url: new UpstreamUrl(this.#base, root + rest),
       headers: { via: upstream.via(trail) },
       exchange: async (method, send) =>
         unwrapFound(await upstream.exchange({ image, kind: kindOf(rest), method }, trail, send)),

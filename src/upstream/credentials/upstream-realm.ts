@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { keepSecure } from '../../protocol/upstream/redirects.js';
+import { keepSecure, type RequestUrl } from '../../protocol/upstream/redirects.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 
 /**
@@ -29,7 +29,7 @@ export interface RealmRules {
  */
 export async function checkRealm(
   realm: string,
-  upstream: URL,
+  upstream: RequestUrl,
   { withPassword, trustedRealms }: RealmRules,
 ): Promise<URL> {
   if (!URL.canParse(realm)) throw failed('its token realm is not an absolute URL', { status: 401 });

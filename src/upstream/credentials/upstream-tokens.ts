@@ -6,7 +6,7 @@ import { parseObject } from '../upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';
 import { discard, readDocument } from '../../util/outgoing/answer-body.js';
 import type { Answer, Transport } from '../../util/outgoing/transport.js';
-import type { Hop } from '../../protocol/upstream/redirects.js';
+import type { Hop, RequestUrl } from '../../protocol/upstream/redirects.js';
 import { denied, failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import type { CredentialTrials, TrialOutcome } from './credential-trials.js';
 import { isRecent } from '../../protocol/recent.js';
@@ -31,7 +31,7 @@ export type RealmSecret = Password | { readonly identityToken: string };
 /** The purpose of a token, and the credentials for it. */
 export interface TokenUse {
   /** The registry whose challenge it answers. */
-  readonly from: URL;
+  readonly from: RequestUrl;
   /** Absent for an anonymous token. */
   readonly secret?: RealmSecret | undefined;
   /** The image that the secret is refused for by a 403. */

@@ -3,6 +3,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import type { Outgoing, TargetPolicy } from '../../ports/upstream.js';
+import type { RequestUrl } from '../../protocol/upstream/redirects.js';
 import { dial, dialWith } from './dial.js';
 import { authorizeTo, endpointOf, openTunnel, parseProxy, type ServerAddress } from './tunnel.js';
 
@@ -44,7 +45,7 @@ export class Routes {
    * @param isFresh whether to open a connection instead of reusing an idle one.
    * @throws UpstreamVerdict failed for a host that the policy refuses.
    */
-  find(url: URL, settings: RouteSettings, isFresh = false): Route {
+  find(url: RequestUrl, settings: RouteSettings, isFresh = false): Route {
     if (isFresh) return this.#plan(url, settings, true);
     const known = this.#knownFor(settings);
     const found = known.get(url.origin);
@@ -63,7 +64,7 @@ export class Routes {
     return known;
   }
 
-  #plan(url: URL, settings: RouteSettings, isFresh: boolean): Route {
+  #plan(url: RequestUrl, settings: RouteSettings, isFresh: boolean): Route {
     settings.targets.check(url);
     const direct = { target: endpointOf(url), pathPrefix: '', headers: { host: url.host } };
     const proxyUrl = settings.findProxy(url);

@@ -2,6 +2,7 @@ import { request as httpRequest, type Agent } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { verdictOf } from '../../protocol/upstream/connection-errors.js';
+import type { RequestUrl } from '../../protocol/upstream/redirects.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 
 /** The host and port of a connection, in the form of node:http. */
@@ -13,7 +14,7 @@ export interface ServerAddress {
 }
 
 /** Returns the host and port of a URL. */
-export function endpointOf(url: URL): ServerAddress {
+export function endpointOf(url: RequestUrl): ServerAddress {
   const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   return { protocol: url.protocol, host: hostname, hostname, port };
