@@ -1,51 +1,63 @@
-// Bundles the compiled command and its packages into dist/command: it starts in half of the time. Runs after the compiler. Does
-// nothing without Vite, like build-ui.mjs.
+// Bundles the compiled command and its packages into dist/command: it starts in less than half of the time. Runs after the
+// compiler. Does nothing without Vite, like build-ui.mjs.
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const vite = await import('vite').catch((error) => {
   if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
 });
-await vite?.build({
+
+const shared = {
   root,
-  configFile: false,
-  logLevel: 'warn',
-  plugins: [nativeModule(), asciiOnly()],
-  ssr: { noExternal: true },
+  configFile: /** @type {const} */ (false),
+  logLevel: /** @type {const} */ ('warn'),
+  ssr: { noExternal: /** @type {const} */ (true) },
+};
+const build = {
+  outDir: 'dist/command',
+  copyPublicDir: false,
+  // Stack traces keep the names of functions.
+  minify: /** @type {const} */ (false),
+  target: 'node20',
+};
+
+// The program, for the loader in cli.js. CommonJS loads less of Node: `import` reads all properties of its modules, and some of
+// them load an HTTP/2 client and a WebSocket.
+await vite?.build({
+  ...shared,
+  plugins: [nativeModule(), scripts()],
   build: {
-    ssr: `${root}/dist/src/command/cli.js`,
-    outDir: 'dist/command',
+    ...build,
+    ssr: `${root}/dist/src/command/commands.js`,
     emptyOutDir: true,
-    copyPublicDir: false,
-    // Stack traces keep the names of functions.
-    minify: false,
-    target: 'node20',
     license: { fileName: 'licenses.md' },
     rolldownOptions: {
       // Worker threads and other files of the package.
       external: /^#/,
       checks: { ineffectiveDynamicImport: false },
       output: {
-        entryFileNames: '[name].js',
-        chunkFileNames: ({ name }) => `${name.replaceAll('.', '-')}.js`,
+        format: 'cjs',
+        strict: true,
+        entryFileNames: '[name].cjs',
+        chunkFileNames: ({ name }) => `${name.replaceAll('.', '-')}.cjs`,
         comments: false,
-        // Two files instead of forty. cli.js checks the limit of open files before it loads the rest.
-        codeSplitting: {
-          groups: [
-            { name: 'open-file-limit', test: /open-file-limit/, priority: 1 },
-            { name: 'shared', minShareCount: 2 },
-          ],
-        },
+        // Two files instead of forty.
+        codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] },
       },
     },
   },
+});
+
+await vite?.build({
+  ...shared,
+  build: { ...build, ssr: `${root}/dist/src/command/cli.js`, emptyOutDir: false },
 });
 
 /** Leaves the native part of LevelDB where npm installed it. */
 function nativeModule() {
   return {
     name: 'native-module',
-    enforce: 'pre',
+    enforce: /** @type {const} */ ('pre'),
     /** @param {string} id @param {string} [importer] */
     resolveId: (id, importer) =>
       id === './binding' && /\/classic-level\/[^/]*$/.test(importer ?? '')
@@ -54,14 +66,19 @@ function nativeModule() {
   };
 }
 
-/** Escapes other characters in literals, because V8 needs two bytes for each character of a file that has one of them. */
-function asciiOnly() {
+/**
+ * Makes each file a function, for the loader. Escapes other characters in literals, because V8 needs two bytes for each character of
+ * a file that has one of them, and the loader reads one byte as one character.
+ */
+function scripts() {
   return {
-    name: 'ascii-only',
+    name: 'scripts',
     /** @param {unknown} _options @param {Record<string, { type: string, code: string }>} bundle */
     generateBundle(_options, bundle) {
       for (const file of Object.values(bundle)) {
-        if (file.type === 'chunk') file.code = file.code.replaceAll(/[\u0080-\uffff]/g, escape);
+        if (file.type !== 'chunk') continue;
+        const code = file.code.replaceAll(/[\u0080-\uffff]/g, escape);
+        file.code = `(function (exports, require, module, __filename) {${code}\n});\n`;
       }
     },
   };

@@ -1,24 +1,33 @@
 #!/usr/bin/env node
 /** The entry point. Checks the limit of open files before it loads the rest, because Node opens many files at the same time. */
-import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { explainLoadFailure, explainLowLimit, readOpenFileLimit } from '../util/open-file-limit.js';
+import { BundleLoader } from './bundle-loader.js';
+import type * as Commands from './commands.js';
+
+/** By then, a server has called the functions that a start needs. */
+const savedAfterMs = 2000;
 
 function fail(message: string): never {
   process.stderr.write(`artifactapi: ${message}\n`);
   process.exit(1);
 }
 
+function load(bundle: BundleLoader, limit: number | undefined): typeof Commands {
+  try {
+    return bundle.load('./commands.cjs') as typeof Commands;
+  } catch (error) {
+    const explanation = explainLoadFailure(error, limit);
+    if (explanation !== undefined) fail(explanation);
+    throw error;
+  }
+}
+
 const limit = readOpenFileLimit();
 const problem = explainLowLimit(limit);
 if (problem !== undefined) fail(problem);
-// From Node 22.1. The folder is beside the program, because anyone who can write there can change the program too. If Node
-// cannot write to it, it compiles the program at each start.
-const { enableCompileCache } = module as { readonly enableCompileCache?: (folder: string) => unknown };
-enableCompileCache?.(fileURLToPath(new URL('compile-cache', import.meta.url)));
-const { run } = await import('./commands.js').catch((error: unknown): never => {
-  const explanation = explainLoadFailure(error, limit);
-  if (explanation !== undefined) fail(explanation);
-  throw error;
-});
+const bundle = new BundleLoader(fileURLToPath(new URL('.', import.meta.url)));
+const { run } = load(bundle, limit);
+// Other commands call few of these functions.
+if (process.argv[2] === 'serve') setTimeout(() => bundle.save(), savedAfterMs).unref();
 await run();

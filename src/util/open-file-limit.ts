@@ -1,4 +1,4 @@
-/** Divides the limit of open files. Imports no other module, because `cli.ts` loads this one first. */
+/** Divides the limit of open files. Imports no other module: `cli.ts` bundles this one with itself. */
 import { readFileSync } from 'node:fs';
 
 /** Below this, loading the program alone may fail. */
