@@ -78,7 +78,9 @@ export interface Budget {
 /** Parses `RateLimit-Limit: 100;w=21600` and `RateLimit-Remaining: 42;w=21600`, as Docker Hub sends them. */
 export function budgetOf(headers: AnswerHeaders): Budget | undefined {
   const pattern = /^\s*([0-9]{1,12})(?:\s*;\s*w=([0-9]{1,9}))?/;
-  const limit = pattern.exec(firstOf(headers, 'ratelimit-limit') ?? '');
+  const text = firstOf(headers, 'ratelimit-limit');
+  if (text === undefined) return undefined;
+  const limit = pattern.exec(text);
   const remaining = pattern.exec(firstOf(headers, 'ratelimit-remaining') ?? '');
   if (limit === null || remaining === null || Number(limit[1]) === 0) return undefined;
   const windowSeconds = Number(remaining[2] ?? limit[2] ?? 3600);

@@ -39,6 +39,8 @@ let front: Listening;
 let client: Client;
 let log: ReturnType<typeof recordingLogger>;
 let outcomes: PassthroughOutcome[];
+/** Whether the head was sent, each time that the first bytes of an answer were written. */
+let started: boolean[];
 /** What the forward of the next requests has in place of the default. */
 let settings: Partial<Forward & Outgoing>;
 /** What the upstream's client sends with the next requests. */
@@ -47,7 +49,7 @@ let extraHeaders: Record<string, string>;
 let mirrored: string;
 
 beforeEach(async () => {
-  [settings, credentials, extraHeaders, outcomes] = [{}, {}, {}, []];
+  [settings, credentials, extraHeaders, outcomes, started] = [{}, {}, {}, [], []];
   log = recordingLogger();
   fault = await startFaultUpstream();
   mirrored = fault.url;
@@ -56,15 +58,9 @@ beforeEach(async () => {
   passthrough = createPassthrough();
   front = await listen((req, res) => {
     const contentTypes = [types.ociImage];
-    const context = {
-      prefix: '/registry',
-      id: 'request-1',
-      isPublic: true,
-      contentTypes,
-      log,
-      extraHeaders,
-      onStarted: () => {},
-    };
+    const onStarted = (): void => void started.push(res.headersSent);
+    const common = { prefix: '/registry', id: 'request-1', isPublic: true, contentTypes, log };
+    const context = { ...common, extraHeaders, onStarted };
     void passthrough.send(req, res, forwardOf(req), context).then((outcome) => outcomes.push(outcome));
   });
   client = new Client(front.url);
@@ -120,6 +116,15 @@ describe('an exchange that succeeds', () => {
       'cache-control': 'no-transform',
     });
     expect(outcomes).toEqual([{ status: 200 }]);
+  });
+
+  it('reports the first bytes of an answer, so that a client that reads slowly is noticed', async () => {
+    await client.get(manifestPath);
+    await client.get(blobPath());
+    await client.get(`${local}/manifests/missing`);
+    await until(() => outcomes.length === 3);
+    expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 404]);
+    expect(started).toEqual([true, true, true]);
   });
 
   it('returns the real length for HEAD of a manifest and of a blob', async () => {

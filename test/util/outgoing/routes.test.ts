@@ -48,6 +48,29 @@ describe('Routes', () => {
     expect(() => find('http://up.example/', { proxy: 'socks5://proxy.example' })).toThrow(UpstreamVerdict);
   });
 
+  it('the policy and the proxy are asked once for each origin and settings, and again for a new connection', () => {
+    const routes = new Routes(1000);
+    const checked: string[] = [];
+    const targets = { ...anyTarget, check: ({ href }: { href: string }) => void checked.push(href) };
+    const settings = settingsOf({ targets });
+    const route = routes.find(new URL('http://a/1'), settings);
+    expect(routes.find(new URL('http://a/2'), settings)).toBe(route);
+    expect(routes.find(new URL('http://a:81/3'), settings)).not.toBe(route);
+    expect(routes.find(new URL('http://a/4'), settingsOf({ targets }))).not.toBe(route);
+    expect(routes.find(new URL('http://a/5'), settings, true).agent).not.toBe(route.agent);
+    expect(checked).toEqual(['http://a/1', 'http://a:81/3', 'http://a/4', 'http://a/5']);
+    routes.close();
+    expect(routes.find(new URL('http://a/6'), settings).agent).not.toBe(route.agent);
+  });
+
+  it('a host that the policy refuses is refused each time', () => {
+    const routes = new Routes(1000);
+    const targets = createTargetPolicy({ configured: new URL('http://up.example'), log: recordingLogger() });
+    const settings = settingsOf({ targets });
+    for (let round = 0; round < 2; round++)
+      expect(() => routes.find(new URL('http://127.0.0.1/'), settings)).toThrow(UpstreamVerdict);
+  });
+
   it('connections are shared by CA, proxy and policy', () => {
     const routes = new Routes(1000);
     const agentOf = (url: string, more = {}) => routes.find(new URL(url), settingsOf(more)).agent;
