@@ -12,7 +12,8 @@ import { shownUrl } from '../clients/shown-url.js';
 import { errorReply, send, type Reply } from '../reply.js';
 import { takeArrived } from '../../util/outgoing/answer-body.js';
 import { relay } from './passthrough-body.js';
-import { isUntypedManifest, readManifest } from './passthrough-manifest.js';
+import { isUntypedManifest, readManifest, type ReadManifest } from './passthrough-manifest.js';
+import { refuseAnswer } from './passthrough-refusal.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 
 /** The context of an answer to our client. */
@@ -47,39 +48,61 @@ export interface Passage {
 
 const clientLeft: PassthroughOutcome = { status: 499 };
 
-/** Passes a good answer on to the client, with its body. */
-export async function passOn(passage: Passage, answer: Answer): Promise<PassthroughOutcome> {
+/**
+ * Answers the client as the upstream answered us. Returns a promise unless all of it is written.
+ * @throws RegistryError for an answer that the client does not expect.
+ */
+export function respond(passage: Passage, answer: Answer): PassthroughOutcome | Promise<PassthroughOutcome> {
   const { req, res, forward, context } = passage;
-  const { body, status, hop } = answer;
-  const { contentTypes } = context;
-  const manifest = isUntypedManifest(answer, forward, contentTypes)
-    ? await readManifest(answer, forward, contentTypes)
-    : undefined;
-  const headers: OutgoingHttpHeaders = cleanAnswerHeaders(body.headers);
-  if (manifest !== undefined) delete headers['content-encoding'];
-  // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
-  if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
-  const extra = context.extraHeaders ?? {};
-  for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
-  passage.departure.throwIfStopped();
-  const isBare = status === 204 || status === 304;
-  if (manifest !== undefined) headers['content-length'] = manifest.bytes.length;
-  const type = manifest?.mediaType ?? safeContentType(body.headers['content-type'], context.contentTypes);
-  if (!isBare) headers['Content-Type'] = type;
-  res.writeHead(status, Object.assign(headers, extra, commonHeaders(context)));
-  if (req.method === 'HEAD' || isBare) {
+  const { body, status, location, hop } = answer;
+  if (location !== undefined) return redirect(passage, status, location);
+  if (!isExpected(answer)) return refuseAnswer(answer, forward).then((error) => Promise.reject(error));
+  if (isUntypedManifest(answer, forward, context.contentTypes)) return passManifestOn(passage, answer);
+  writeHead(passage, answer);
+  if (req.method === 'HEAD' || isBare(status)) {
     res.end();
     // The body of a GET that replaces a HEAD may be of any size.
     if (hop.method !== req.method) body.destroy();
     return { status };
   }
   // Most answers are manifests that arrive together with their head: they go out in one write with ours.
-  const bytes = manifest?.bytes ?? takeArrived(body);
-  if (bytes !== undefined) {
-    res.end(bytes);
-    context.onStarted();
-    return { status };
-  }
+  const bytes = takeArrived(body);
+  if (bytes === undefined) return passBodyOn(passage, answer);
+  res.end(bytes);
+  context.onStarted();
+  return { status };
+}
+
+/**
+ * Returns whether the client can expect the status: a client that did not request a range would take a part for the whole
+ * blob.
+ */
+function isExpected({ status, hop: { headers } }: Answer): boolean {
+  if (status === 206) return headers['range'] !== undefined;
+  if (status === 304) return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
+  return status === 200;
+}
+
+function isBare(status: number): boolean {
+  return status === 204 || status === 304;
+}
+
+async function redirect(passage: Passage, status: number, location: string): Promise<PassthroughOutcome> {
+  await sendReply(passage, { status, headers: { Location: location } });
+  return { status };
+}
+
+async function passManifestOn(passage: Passage, answer: Answer): Promise<PassthroughOutcome> {
+  const { res, forward, context } = passage;
+  const manifest = await readManifest(answer, forward, context.contentTypes);
+  writeHead(passage, answer, manifest);
+  res.end(manifest.bytes);
+  context.onStarted();
+  return { status: answer.status };
+}
+
+async function passBodyOn(passage: Passage, { body, status }: Answer): Promise<PassthroughOutcome> {
+  const { res, forward, context } = passage;
   try {
     const relayed = relay(body, res, forward.outgoing.responseTimeoutMs);
     context.onStarted();
@@ -89,6 +112,22 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
     logCut(passage, error);
   }
   return { status };
+}
+
+/** @param manifest the body, if it was read and unpacked. @throws Error when the client has left. */
+function writeHead(passage: Passage, { status, body }: Answer, manifest?: ReadManifest): void {
+  const { req, res, context, departure } = passage;
+  departure.throwIfStopped();
+  const headers: OutgoingHttpHeaders = cleanAnswerHeaders(body.headers);
+  if (manifest !== undefined) delete headers['content-encoding'];
+  // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
+  if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
+  const extra = context.extraHeaders ?? {};
+  for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
+  if (manifest !== undefined) headers['content-length'] = manifest.bytes.length;
+  const type = manifest?.mediaType ?? safeContentType(body.headers['content-type'], context.contentTypes);
+  if (!isBare(status)) headers['Content-Type'] = type;
+  res.writeHead(status, Object.assign(headers, extra, commonHeaders(context)));
 }
 
 function logCut({ req, forward, context }: Passage, error: unknown): void {
@@ -116,7 +155,7 @@ function refusalOf(thrown: unknown, upstream: string): RegistryError {
 }
 
 /** Answers with a reply of our own. */
-export function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> {
+function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> {
   const headers = { ...context.extraHeaders, ...reply.headers };
   // `now` would only matter for the age of cached content.
   const sent = send(req, res, { ...reply, headers }, { ...context, now: 0 });

@@ -15,15 +15,13 @@ import { Routes, type Route } from '../../util/outgoing/routes.js';
 import { Stop } from '../../util/outgoing/stop.js';
 import { travel, type Answer } from '../../util/outgoing/transport.js';
 import {
-  passOn,
   refuse,
-  sendReply,
+  respond,
   type Passage,
   type PassthroughContext,
   type PassthroughOutcome,
 } from './passthrough-answer.js';
 import { buildRequestHeaders, mapBack } from './passthrough-headers.js';
-import { refuseAnswer } from './passthrough-refusal.js';
 import { UpstreamRequest } from './passthrough-request.js';
 
 export type { PassthroughContext, PassthroughOutcome } from './passthrough-answer.js';
@@ -72,12 +70,16 @@ class HttpProxyPassthrough implements Passthrough {
     res.once('close', onClose);
     if (res.destroyed) onClose();
     const passage: Passage = { req, res, forward, context, departure };
+    let body: IncomingMessage | undefined;
     try {
-      return await this.#pass(passage);
+      const answer = await this.#ask(passage);
+      body = answer.body;
+      return await respond(passage, answer);
     } catch (thrown) {
       return await refuse(passage, thrown);
     } finally {
       res.off('close', onClose);
+      if (body !== undefined && !body.destroyed && !body.readableEnded) discard(body);
     }
   }
 
@@ -85,27 +87,12 @@ class HttpProxyPassthrough implements Passthrough {
     this.#routes.close();
   }
 
-  async #pass(passage: Passage): Promise<PassthroughOutcome> {
-    const { req, forward } = passage;
-    if (req.method !== 'GET' && req.method !== 'HEAD')
-      throw new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } });
-    const answer = await this.#ask(passage, req.method);
-    const { status, location, body } = answer;
-    try {
-      if (location !== undefined) {
-        await sendReply(passage, { status, headers: { Location: location } });
-        return { status };
-      }
-      if (isExpected(answer)) return await passOn(passage, answer);
-      throw await refuseAnswer(answer, forward);
-    } finally {
-      if (!body.destroyed && !body.readableEnded) discard(body);
-    }
-  }
-
   /** Returns the answer that redirects lead to. */
-  #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
+  #ask(passage: Passage): Promise<Answer> {
     const { req, forward, context, departure: stop } = passage;
+    const { method } = req;
+    if (method !== 'GET' && method !== 'HEAD')
+      throw new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } });
     const headers = Object.assign(buildRequestHeaders(req), forward.headers);
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
     const options = { responseTimeoutMs: forward.outgoing.responseTimeoutMs, stop, handOver };
@@ -136,16 +123,6 @@ class HttpProxyPassthrough implements Passthrough {
     this.#proxies.set(route, proxy);
     return proxy;
   }
-}
-
-/**
- * Returns whether the client can expect the status: a client that did not request a range would take a part for the whole
- * blob.
- */
-function isExpected({ status, hop: { headers } }: Answer): boolean {
-  if (status === 206) return headers['range'] !== undefined;
-  if (status === 304) return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
-  return status === 200;
 }
 
 /** Returns the URL to which a redirect sends the client; `undefined` if only we have the credentials for it. */
