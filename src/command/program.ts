@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { LogLevel } from './config-file.js';
 import { formatGreeting, type Started } from './serve/greeting.js';
-import { createServeLog } from './serve/log/serve-log.js';
+import { createServeLog, type ServeLog } from './serve/log/serve-log.js';
 import type { Logger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
 import { RegistryError } from '../protocol/errors.js';
@@ -49,7 +49,7 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
   const { parts, problems } = await examineStart(settings);
   if (parts === undefined) throw problems[0]?.error ?? new StartError('the registry cannot start');
   const configured = { settings, parts };
-  const { log, end: endLog } = await createServeLog(settings.logLevel, settings.logFormat);
+  const { log, logRequest, end: endLog } = await createServeLog(settings.logLevel, settings.logFormat);
   let isOpening = true;
   const logger = muteErrors(log, () => isOpening);
   // Without a file, there is nothing to read again.
@@ -66,7 +66,7 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
     throw explainStorageError(cause, folderOf(settings.storage));
   });
   isOpening = false;
-  const { server, port, metrics } = await listen(configured, built, log).catch(async (cause: unknown) => {
+  const { server, port, metrics } = await listen(configured, built, { log, logRequest }).catch(async (cause: unknown) => {
     await registry.close();
     throw cause;
   });
@@ -111,11 +111,15 @@ function greet(
 type Listening = Pick<Started, 'port' | 'metrics'> & { readonly server: RegistryServer };
 
 /** Creates the server and listens on all addresses. If one cannot be used, it closes the others. */
-async function listen(configured: Configured, built: BuiltRegistry, log: Logger): Promise<Listening> {
+async function listen(
+  configured: Configured,
+  built: BuiltRegistry,
+  logs: Pick<ServeLog, 'log' | 'logRequest'>,
+): Promise<Listening> {
   const { registry, reportRefusal, metrics } = built;
   let server: RegistryServer;
   try {
-    server = createRegistryServer({ ...toServerOptions(configured), registry, reportRefusal, log });
+    server = createRegistryServer({ ...toServerOptions(configured), registry, reportRefusal, ...logs });
   } catch (cause) {
     throw explainTlsError(cause);
   }

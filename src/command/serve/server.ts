@@ -27,6 +27,11 @@ export interface ServerOptions extends Omit<ListenerOptions, 'onRefused'> {
    * @default nothing
    */
   readonly reportRefusal?: ReportRefusal;
+  /**
+   * Logs an answered request, if `accessLog` is set.
+   * @default `log.info`
+   */
+  readonly logRequest?: (event: RequestEvent) => void;
 }
 
 /** The registry's own server: `/v2`, the management API, the web UI, `/healthz` and `/readyz`. */
@@ -60,7 +65,7 @@ export interface RegistryServer {
 
 /** Creates the server, which does not listen yet. @throws Error if the certificate or the key cannot be used. */
 export function createRegistryServer(options: ServerOptions): RegistryServer {
-  const { registry, log } = options;
+  const { registry, log, logRequest = (event: RequestEvent): void => log.info(event, 'request') } = options;
   let live: LiveServerOptions = options;
   const app = createApp(registry, log, () => live.ui === true);
   const onRefused = logRefusals(options, () => live);
@@ -68,7 +73,11 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   // TLS is for clients on the network.
   const unix = new Listener(app, { ...options, tls: undefined, onRefused });
   const listeners = [tcp, unix];
-  const onRequest = (event: RequestEvent): void => logRequest(log, event);
+  const onRequest = (event: RequestEvent): void => {
+    // Probes arrive every few seconds and would fill the log.
+    if (event.op === 'health.get') log.debug(event, 'request');
+    else logRequest(event);
+  };
   const logRequests = ({ accessLog = false }: LiveServerOptions): void => {
     registry.events.off('request', onRequest);
     if (accessLog) registry.events.on('request', onRequest);
@@ -161,10 +170,4 @@ function logRefusals({ reportRefusal, log }: ServerOptions, live: () => LiveServ
       counts.delete(reason);
     }, refusalLogSeconds * 1000).unref();
   };
-}
-
-function logRequest(log: Logger, event: RequestEvent): void {
-  // Probes arrive every few seconds and would fill the log.
-  if (event.op === 'health.get') log.debug(event, 'request');
-  else log.info(event, 'request');
 }
