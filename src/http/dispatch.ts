@@ -13,7 +13,7 @@ import type { Exchange, Handler } from './exchange.js';
 import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
 import { createCaller, mayUse, requiredGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
-import { findTarget, forwardTarget } from './target.js';
+import { findTarget, forwardTarget, refuseTarget } from './target.js';
 import { readSessionCookie, refuseForeignOrigins } from './clients/session-cookie.js';
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
@@ -59,12 +59,10 @@ export async function dispatch<Row extends Endpoint>(
   if (principal.via === 'basic' || principal.via === 'host' || principal.via === 'session') core.audit?.login(actor);
   const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
   const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
-  const target = resolved && (await findTarget(core, principal, match, resolved));
+  const target = resolved && (findTarget(match, resolved) ?? (await refuseTarget(core, principal, match, resolved)));
   const { pull } = core.hooks;
-  if (target !== undefined) {
-    const forwarded = await forwardTarget(target, match, query, caller, pull === undefined);
-    if (forwarded !== undefined) return forwarded;
-  }
+  const forwarded = target && forwardTarget(target, match, query, caller, pull === undefined);
+  if (forwarded !== undefined) return forwarded;
   // Each op gets the parameters of its own path: the type of the record of handlers ensures it.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
@@ -165,9 +163,10 @@ async function authenticate(
   question: AccessQuestion,
   takesSessions: boolean,
 ): Promise<Principal> {
-  const host = await core.authenticateHost?.(req);
+  // Not awaited if the host application does not identify users, as most do not.
+  const host = core.authenticateHost === undefined ? undefined : await core.authenticateHost(req);
   const session = takesSessions ? readSessionCookie(req, question.client) : undefined;
-  return core.access.authenticate({ authorization: req.headers.authorization, host, session }, question);
+  return await core.access.authenticate({ authorization: req.headers.authorization, host, session }, question);
 }
 
 function permits(

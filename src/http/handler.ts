@@ -4,17 +4,16 @@
  * command's server; imports ports/, protocol/ and util/.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Provenance } from '../ports/metadata/images.js';
 import type { ReportRefusal, RequestEvent, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import { noteChange, noteRefusal, userAgentOf } from './audit-notes.js';
 import { countBody, discardEarly, holdConnection } from './bodies/body.js';
-import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import type { CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
+import { countAnswer, deliver, describeRequest, type Delivery, type Outcome } from './delivery.js';
 import { dispatch } from './dispatch.js';
 import type { Pipelines } from './limits/pipelines.js';
-import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
+import { errorReply, type Reply } from './reply.js';
 import { shownUrl } from './clients/shown-url.js';
 
 /** Middleware for Connect, Express or a plain Node server. The type is structural, so no framework is required. */
@@ -74,7 +73,9 @@ async function answer<Row extends Endpoint>(
   try {
     const reply = await dispatch(surface, source, req, location, facts, (callback) => (leave = callback));
     countAnswer(res, reply, facts.clientAddress, source);
-    outcome = await deliver(req, res, reply, delivery);
+    const delivered = deliver(req, res, reply, delivery);
+    // Most answers are written at once: awaiting them too would take a turn of the queue of microtasks.
+    outcome = delivered instanceof Promise ? await delivered : delivered;
     if (outcome.pulled !== undefined) source.opened?.onPulled(outcome.pulled);
     noteChange(source.opened?.audit, req, facts);
   } catch (thrown) {
@@ -91,7 +92,7 @@ async function answer<Row extends Endpoint>(
     outcome = { ...outcome, errorCode: error.code };
   }
   if (discarding !== undefined) await discarding;
-  const isRead = await discardRest();
+  const isRead = req.complete || (await discardRest());
   if (!isRead) reportRefusal('unread_body', facts.clientAddress);
   leave();
   const method = req.method ?? '';
@@ -165,93 +166,6 @@ function shownFacts({ id, op, principal, clientAddress }: RequestFacts): Omit<Re
   return { id, op, principal, clientAddress };
 }
 
-interface Outcome {
-  readonly status: number;
-  readonly errorCode?: string | undefined;
-  readonly provenance?: Provenance | undefined;
-  readonly pulled?: Reply['pulled'];
-  /** The `Location` of a created resource. */
-  readonly made?: string | undefined;
-}
-
-/**
- * Counts a large answer until the client has read it.
- * @throws RegistryError TOOMANYREQUESTS when too much is unread.
- */
-function countAnswer(res: ServerResponse, reply: Reply | ForwardReply, address: string, source: CoreSource): void {
-  if ('forward' in reply || reply.body === undefined || isBlobBody(reply.body)) return;
-  const leave = source.opened?.answers.enter(address, reply.body.length);
-  if (leave !== undefined) res.once('close', leave);
-}
-
-interface Delivery {
-  readonly id: string;
-  readonly runtime: Runtime;
-  readonly source: CoreSource;
-  readonly location: Location;
-  /** Called when the client reads its answer too slowly. */
-  readonly onSlow: () => void;
-}
-
-/**
- * Sends the reply, or forwards the request.
- * @throws when forwarding or reading a blob fails before the first byte is sent.
- */
-function deliver(
-  req: IncomingMessage,
-  res: ServerResponse,
-  reply: Reply | ForwardReply,
-  delivery: Delivery,
-): Promise<Outcome> {
-  // Starts after the first write: most responses are complete by then and need no timer.
-  const onStarted = (): void =>
-    keepDownloadPace(res, delivery.source.opened?.downloadPace ?? defaultPace, delivery.onSlow);
-  if ('forward' in reply) return passOn(req, res, reply, delivery, onStarted);
-  const delivered = answerBy(req, res, reply, delivery);
-  onStarted();
-  return delivered;
-}
-
-async function passOn(
-  req: IncomingMessage,
-  res: ServerResponse,
-  { forward, mount, context }: ForwardReply,
-  { id, runtime, source, location }: Delivery,
-  onStarted: () => void,
-): Promise<Outcome> {
-  const { passthrough, access } = source.opened ?? (await source.ready());
-  const { contentTypes, extraHeaders } = context;
-  const { isPublic } = access;
-  const prefix = location.prefix + mount;
-  return passthrough.send(req, res, forward, {
-    prefix,
-    id,
-    isPublic,
-    log: runtime.log,
-    contentTypes,
-    extraHeaders,
-    onStarted,
-  });
-}
-
-async function answerBy(
-  req: IncomingMessage,
-  res: ServerResponse,
-  reply: Reply,
-  { id, runtime, source }: Delivery,
-): Promise<Outcome> {
-  const isPublic = source.opened?.access.isPublic === true;
-  try {
-    await send(req, res, reply, { id, isPublic, now: runtime.now(), log: runtime.log });
-  } catch (cause) {
-    if (isBlobBody(reply.body) && !res.headersSent && !res.destroyed) throw cause;
-    runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'sending a response failed');
-    res.destroy();
-  }
-  const { status, provenance, pulled } = reply;
-  return { status, provenance, pulled, made: reply.headers?.['Location']?.toString() };
-}
-
 /** Our page shows its own login dialog. A challenge would make the browser open another one. */
 function withoutChallenge({ headers }: IncomingMessage, reply: Reply): Reply {
   if (headers['x-artifactapi-client'] !== 'ui') return reply;
@@ -289,8 +203,4 @@ function asRegistryError(
   }
   runtime.log.error({ err: thrown, ...describeRequest(req, id) }, 'request failed');
   return new RegistryError('UNKNOWN', { detail: { requestId: id } });
-}
-
-function describeRequest({ method, url }: IncomingMessage, id: string): object {
-  return { id, method, url: shownUrl(url ?? '') };
 }

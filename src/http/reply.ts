@@ -58,17 +58,17 @@ export function errorReply(error: RegistryError): Reply {
 }
 
 /**
- * Sends the response. Resolves when it is sent or the client disconnected. A read that fails halfway destroys the
- * connection: a truncated blob must not look complete.
- * @throws when reading a blob fails before its first byte is sent. The response is untouched then, for an error response.
+ * Sends the response. Returns a promise for a blob, which resolves when it is sent or the client disconnected. A read that
+ * fails halfway destroys the connection: a truncated blob must not look complete. The promise rejects when reading a blob
+ * fails before its first byte is sent. The response is untouched then, for an error response.
  */
-export async function send(
+export function send(
   req: IncomingMessage,
   res: ServerResponse,
   reply: Reply,
   context: AnswerContext & { readonly now: number; readonly log: Logger },
-): Promise<void> {
-  if (res.destroyed) return;
+): Promise<void> | undefined {
+  if (res.destroyed) return undefined;
   const { status, headers, body, provenance, namespace } = reply;
   const blob = isBlobBody(body) ? body : undefined;
   const bare = status === 204 || status === 304;
@@ -83,15 +83,15 @@ export async function send(
     commonHeaders(context, headers?.['Cache-Control']?.toString()),
   );
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
-    await sendContent(res, status, all, blob, (err) => {
+    return sendContent(res, status, all, blob, (err) => {
       context.log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
     });
-  } else {
-    // The reverse proxy applies the range itself, and only to a 200.
-    res.writeHead(blob?.offload === undefined ? status : 200, all);
-    if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
-    else res.end(body);
   }
+  // The reverse proxy applies the range itself, and only to a 200.
+  res.writeHead(blob?.offload === undefined ? status : 200, all);
+  if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
+  else res.end(body);
+  return undefined;
 }
 
 /** Returns whether the body is a blob, which is read while it is sent. */

@@ -13,25 +13,31 @@ import { refuseWrites } from './writer.js';
 /** The target of a request and the namespace that selected it. */
 export interface FoundTarget extends RequestTarget {
   /** The `ns` parameter that was used. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
+}
+
+/** Returns the image that a permitted request names; `undefined` if it does not exist or the request may not write to it. */
+export function findTarget({ row, params }: Match<Endpoint>, resolved: ResolvedName): FoundTarget | undefined {
+  const { at, repository, namespace } = resolved;
+  const isWrite = row.access === 'push' || row.access === 'delete';
+  if (repository === undefined || (isWrite && repository.writer === undefined)) return undefined;
+  // The route table parsed the parameter.
+  return { name: params['name'] as WireName, repository, at, namespace };
 }
 
 /**
- * Finds the image that a permitted request names.
+ * Refuses a permitted request for which `findTarget` found nothing.
  * @throws RegistryError NAME_UNKNOWN; UNSUPPORTED for a write to a read-only repository.
  */
-export async function findTarget(
+export async function refuseTarget(
   core: Core,
   principal: Principal,
-  { row, params }: Match<Endpoint>,
-  { repository, ...resolved }: ResolvedName,
-): Promise<FoundTarget> {
-  // The route table parsed the parameter.
-  const name = params['name'] as WireName;
-  if (repository === undefined) throw nameUnknown(name, await listKnown(core, principal));
-  const isWrite = row.access === 'push' || row.access === 'delete';
-  if (isWrite && repository.writer === undefined) refuseWrites(repository, await listKnown(core, principal));
-  return { name, repository, ...resolved };
+  { params }: Match<Endpoint>,
+  { repository }: ResolvedName,
+): Promise<never> {
+  const known = await listKnown(core, principal);
+  if (repository === undefined) throw nameUnknown(params['name'] as WireName, known);
+  return refuseWrites(repository, known);
 }
 
 /** Media types that responses of an upstream may keep. Blobs are always served as `application/octet-stream`. */
@@ -44,13 +50,13 @@ const contentTypes: Readonly<Record<string, readonly string[]>> = {
  * Returns how to forward a read to an upstream, or `undefined` if the registry answers it.
  * @param forwardsManifests false: a hook decides about each manifest, so the registry answers with it.
  */
-export async function forwardTarget(
+export function forwardTarget(
   { name, repository, at, namespace }: FoundTarget,
   { row, params }: Match<Endpoint>,
   query: URLSearchParams,
   caller: Caller,
   forwardsManifests: boolean,
-): Promise<ForwardReply | undefined> {
+): ForwardReply | undefined {
   // The registry answers lists itself: they must be complete, and a tag list contains the name that the client used.
   if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
   if (!forwardsManifests && (row.op === 'manifest.get' || row.op === 'manifest.stat')) return undefined;

@@ -155,7 +155,7 @@ function refusalOf(thrown: unknown, upstream: string): RegistryError {
 }
 
 /** Answers with a reply of our own. */
-function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> {
+function sendReply({ req, res, context }: Passage, reply: Reply): Promise<void> | undefined {
   const headers = { ...context.extraHeaders, ...reply.headers };
   // `now` would only matter for the age of cached content.
   const sent = send(req, res, { ...reply, headers }, { ...context, now: 0 });

@@ -1,12 +1,17 @@
 import { LRUCache } from 'lru-cache';
+import type { Digest } from '../../protocol/digest.js';
 import { Closers } from '../../util/closers.js';
 import { LevelDatabase, type DatabaseOptions } from './database/level-database.js';
 import {
+  imageKey,
+  keptPrefix,
+  namedPrefix,
   nextIdKey,
   purgingPrefix,
   rangeEnd,
   splitKey,
   type Key,
+  type Place,
   type Prefix,
   type RepositoryId,
 } from './level-keys.js';
@@ -109,6 +114,12 @@ export class LevelIndex implements LevelTarget {
     const found = (await this.members(prefix, 1)).length > 0;
     if (found && writes === this.#writes) this.#nonEmpty.set(prefix, true);
     return found;
+  }
+
+  /** Returns whether a manifest of an image, or of its trash, names the digest. */
+  async isNamed(place: Place, digest: Digest): Promise<boolean> {
+    if (await this.hasMembers(namedPrefix(place, digest))) return true;
+    return this.get(imageKey(place))?.trashed !== undefined && this.hasMembers(keptPrefix(place, digest));
   }
 
   /** Returns the first `limit` entries of a range for which `decode` does not return `undefined`. */

@@ -39,17 +39,15 @@ import { isCandidate, readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
 import { LevelContents } from './level-contents.js';
 import { LevelIndex } from './level-index.js';
-import type { LevelMetadataStoreOptions } from './level-options.js';
+import { defaultCacheBytes, type LevelMetadataStoreOptions } from './level-options.js';
 import {
   checkKey,
   holderMember,
   holderPrefix,
   imageKey,
   imagePrefix,
-  keptPrefix,
   linkKey,
   manifestKey,
-  namedPrefix,
   documentKey,
   sessionKey,
   tagKey,
@@ -65,8 +63,6 @@ import { LevelPurge } from './writes/level-purge.js';
 import { readOldest } from './writes/level-touches.js';
 import { LevelWriter } from './writes/level-writer.js';
 
-type EvictionPage = Parameters<MetadataStore['evictable']>[1];
-const defaultCacheBytes = 32 * 1024 * 1024;
 const emptyPage = { items: [], more: false } as const;
 
 /** The index in a LevelDB folder, for one process. Reads of data in memory do no I/O. */
@@ -126,31 +122,34 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#open().residents.repository(name)?.record;
   }
 
-  async manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined> {
+  manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined> {
     return this.#readPlace(at, (place, index) => index.get(manifestKey(place, digest)));
   }
 
-  async tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
+  tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
     return this.#readPlace(at, (place, index) => index.get(tagKey(place, tag)));
   }
 
   taggedManifest(at: ImageKey, tag: Tag): Promise<ManifestRecord | undefined> {
-    return this.tag(at, tag).then((found) => found && this.manifest(at, found.digest));
+    return this.#readPlace(at, (place, index) => {
+      const found = index.get(tagKey(place, tag));
+      return found && index.get(manifestKey(place, found.digest));
+    });
   }
 
-  async link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
+  link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
     return this.#readPlace(at, (place, index) => index.get(linkKey(place, digest)));
   }
 
   async isNamed(at: ImageKey, digest: Digest): Promise<boolean> {
-    return (await this.#readPlace(at, (place, index) => isNamed(index, place, digest))) ?? false;
+    return (await this.#readPlace(at, (place, index) => index.isNamed(place, digest))) ?? false;
   }
 
   async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
     return (await this.#readPlace(at, (place, index) => readTagPage(index, place, page))) ?? emptyPage;
   }
 
-  async image(at: ImageKey): Promise<ImageRecord | undefined> {
+  image(at: ImageKey): Promise<ImageRecord | undefined> {
     return this.#readPlace(at, (place, index) => index.get(imageKey(place))?.record);
   }
 
@@ -193,7 +192,7 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#read((index) => readCandidates(index, before, limit, after));
   }
 
-  async evictable(repository: string, page: EvictionPage): Promise<readonly CacheItem[]> {
+  async evictable(repository: string, page: Parameters<MetadataStore['evictable']>[1]): Promise<readonly CacheItem[]> {
     const id = this.#open().residents.idOf(repository);
     return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
   }
@@ -265,24 +264,30 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   #open(): LevelIndex {
-    if (this.#closing !== undefined) throw new Error(`the index ${this.#folder} is closed`);
+    if (this.#closing !== undefined) throw this.#closed();
     return this.#index;
   }
 
-  /** Reads from the disk. Waits while the index is being reopened. */
+  #closed(): Error {
+    return new Error(`the index ${this.#folder} is closed`);
+  }
+
+  /** Reads from memory or the disk. Waits while the index is being reopened. Never throws: the promise rejects. */
   #read<T>(work: (index: LevelIndex) => T | Promise<T>): Promise<T> {
-    const index = this.#open();
-    return index.database.read(() => work(index));
+    if (this.#closing !== undefined) return Promise.reject(this.#closed());
+    return this.#index.database.read(() => work(this.#index));
   }
 
   /** Returns `undefined` when the repository does not exist. */
-  async #readPlace<T>(at: ImageKey, work: (place: Place, index: LevelIndex) => T | Promise<T>): Promise<T | undefined> {
-    const place = this.#placeOf(at);
-    return place && this.#read((index) => work(place, index));
+  #readPlace<T>(at: ImageKey, work: (place: Place, index: LevelIndex) => T | Promise<T>): Promise<T | undefined> {
+    return this.#read((index) => {
+      const place = this.#placeOf(at);
+      return place && work(place, index);
+    });
   }
 
   #placeOf(at: ImageKey): Place | undefined {
-    const id = this.#open().residents.idOf(at.repository);
+    const id = this.#index.residents.idOf(at.repository);
     return id === undefined ? undefined : { id, image: at.image };
   }
 
@@ -291,9 +296,4 @@ export class LevelMetadataStore implements MetadataStore {
     if (stored === undefined) return undefined;
     return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
   }
-}
-
-async function isNamed(index: LevelIndex, place: Place, digest: Digest): Promise<boolean> {
-  if (await index.hasMembers(namedPrefix(place, digest))) return true;
-  return index.get(imageKey(place))?.trashed !== undefined && index.hasMembers(keptPrefix(place, digest));
 }

@@ -10,3 +10,6 @@ export interface LevelMetadataStoreOptions extends DatabaseOptions {
    */
   readonly knowsPlaces?: boolean;
 }
+
+/** The default of `cacheBytes`. */
+export const defaultCacheBytes = 32 * 1024 * 1024;

@@ -113,15 +113,15 @@ export class LevelDatabase {
 
   /**
    * Runs a read from outside the writer. It waits while the database is being reopened, and reopening waits for it, so
-   * it must neither write nor call `read` again.
-   * @throws RegistryError UNAVAILABLE
+   * it must neither write nor call `read` again. What is in memory is not awaited. @throws RegistryError UNAVAILABLE
    */
   async read<T>(work: () => T | Promise<T>): Promise<T> {
     // Waits even while the old database is still open: a steady stream of reads would otherwise keep it from closing.
     while (this.#swapping !== undefined || this.#level === undefined) await (this.#swapping ?? this.#reopen());
     this.#readers += 1;
     try {
-      return await work();
+      const result = work();
+      return result instanceof Promise ? await result : result;
     } catch (error) {
       throw toStorageError(error);
     } finally {

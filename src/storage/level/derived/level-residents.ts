@@ -32,6 +32,8 @@ export class LevelResidents {
   #clearedAt = 0;
 
   static isResident(key: string): boolean {
+    // Each read asks, and most are for keys of a repository, which begin with its id.
+    if (!key.startsWith('!')) return false;
     return key === nextIdKey || residentPrefixes.some((prefix) => key.startsWith(prefix));
   }
 
