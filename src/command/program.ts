@@ -66,10 +66,12 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
     throw explainStorageError(cause, folderOf(settings.storage));
   });
   isOpening = false;
-  const { server, port, metrics } = await listen(configured, built, { log, logRequest }).catch(async (cause: unknown) => {
-    await registry.close();
-    throw cause;
-  });
+  const { server, port, metrics } = await listen(configured, built, { log, logRequest }).catch(
+    async (cause: unknown) => {
+      await registry.close();
+      throw cause;
+    },
+  );
   const setLogLevel = (level: LogLevel): void => void (log.level = level);
   const running = { flags, environment: process.env, built, server, logger, setLogLevel };
   const current = (reloader = new Reloader(running, configured));
