@@ -8,6 +8,7 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 const alone = [
   'test/http/passthrough/passthrough.test.ts',
   'test/storage/files/staged/staged-file.test.ts',
+  'test/storage/files/unsynced-blobs.test.ts',
   'test/storage/files/windows-files.test.ts',
 ];
 

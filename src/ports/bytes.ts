@@ -2,7 +2,7 @@
  * `BlobStore`: bytes by digest, shared by all repositories; bytes being staged; content that can be sent.
  *
  * Rules for every port: absence is `undefined`; an exception means that the answer could not be determined. Content is
- * durable before an index entry names it, and no index entry names it when it is deleted. Times are milliseconds since
+ * durable before a durable write of the index names it, and no index entry names it when it is deleted. Times are milliseconds since
  * the epoch; sizes are bytes. Only a driver may assume that it is the only process: all other code puts its
  * preconditions into the write.
  */
@@ -62,6 +62,12 @@ export interface SpaceStatus {
 export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
   read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
+  /**
+   * Makes the blobs of these digests durable that were committed without it. Returns those that the store has, all of them
+   * durable. Call it before a durable write of the index names them.
+   * @throws the error of the disk. A later call tries again.
+   */
+  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>>;
   /**
    * Opens the staged bytes of `id` and creates them if there are none. Finds what an earlier process received. Returns
    * the same object while it is open in this process. Callers must not use one id concurrently.
@@ -144,6 +150,15 @@ export interface AppendOptions {
   readonly isResumable?: boolean;
 }
 
+/** Options of a commit. */
+export interface CommitOptions {
+  /**
+   * Without it, the bytes survive the process at once, and a power cut after `settle` or a few seconds. A store may ignore it.
+   * @default true
+   */
+  readonly durable?: boolean;
+}
+
 export interface StagedBlob {
   /** The number of contiguous bytes received. */
   readonly size: number;
@@ -162,7 +177,7 @@ export interface StagedBlob {
    * published, so that pushing a blob again repairs a damaged one.
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest; they stay staged.
    */
-  commit(expected: Digest): Promise<BlobInfo>;
+  commit(expected: Digest, options?: CommitOptions): Promise<BlobInfo>;
   /** Drops the bytes. Does nothing after `commit` or `discard`. */
   discard(): Promise<void>;
   /**

@@ -58,7 +58,7 @@ export async function openBucketStores(
     options.spool === undefined ? path.join(folder, 'spool') : await claimSpoolFolder(closers, options.spool);
   const stores = await openBlobs({ metadata, importer: metadata.contents.importer, spoolFolder }, options, closers);
   reserve.start();
-  return { ...stores, backups: createFolderBackups(folder, metadata, 'bucket') };
+  return { ...stores, backups: createFolderBackups(folder, metadata) };
 }
 
 /**

@@ -13,6 +13,8 @@ import { hasBlobs } from './files/blob-folders.js';
 import { DiskReserve } from './files/disk-reserve.js';
 import { FsBlobStore } from './files/fs-blob-store.js';
 import { claimLayout, upgradeLayout, type BlobsIn } from './files/layout.js';
+import type { OnLost } from './files/unsynced-blobs.js';
+import type { CopiedIndex } from './level/database/level-copy.js';
 import type { IndexEvent } from './level/database/level-database.js';
 import { makeFolder } from './level/database/level-folder.js';
 import { withSpace } from './level/database/level-space.js';
@@ -42,6 +44,8 @@ export interface FolderStoresOptions {
   readonly onIndexEvent: (event: IndexEvent) => void;
   /** Called for a file or folder in `blobs/` that does not belong there. */
   readonly onStray: (path: string, cause?: unknown) => void;
+  /** Called when the bytes of a pushed blob did not reach the disk. */
+  readonly onBlobLost?: OnLost;
 }
 
 /** Returns the folder with the blobs of a data folder. */
@@ -60,14 +64,14 @@ export async function openFolderStores(
   closers: Closers,
 ): Promise<FolderStores> {
   const { metadata, reserve, freeSpace } = await openIndex(folder, options, closers, 'folder');
-  const { onStray, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
+  const { onStray, onBlobLost: onLost, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
   const blobs = await withSpace(
-    () => FsBlobStore.open(folder, { reserve, onStray, maxFolderHandles, maxIdleStaged }),
+    () => FsBlobStore.open(folder, { reserve, onStray, onLost, maxFolderHandles, maxIdleStaged }),
     freeSpace,
   );
   closers.add('blobs', () => blobs.close());
   reserve.start();
-  return { metadata, blobs, backups: createFolderBackups(folder, metadata, 'folder') };
+  return { metadata, blobs, backups: createFolderBackups(folder, metadata, blobs) };
 }
 
 /** An open index, and the reserve of its disk. */
@@ -105,9 +109,22 @@ export async function openIndex(
   return { metadata, reserve, freeSpace };
 }
 
-/** Creates the backups of a folder whose index is open. */
-export function createFolderBackups(folder: string, metadata: LevelMetadataStore, blobsIn: BlobsIn): FolderBackups {
-  const open = { folder, blobsIn, copyIndex: (to: string, work: WorkOptions) => metadata.contents.copyTo(to, work) };
+/**
+ * Creates the backups of a folder whose index is open.
+ * @param blobs the store of its blobs; absent if they are in a bucket.
+ */
+export function createFolderBackups(
+  folder: string,
+  metadata: LevelMetadataStore,
+  blobs?: Pick<FsBlobStore, 'settleAll'>,
+): FolderBackups {
+  const copyIndex = async (to: string, work: WorkOptions): Promise<CopiedIndex> => {
+    const copied = await metadata.contents.copyTo(to, work);
+    // The files of blobs that the copy names are not moved any more.
+    await blobs?.settleAll();
+    return copied;
+  };
+  const open = { folder, blobsIn: blobs === undefined ? 'bucket' : 'folder', copyIndex } as const;
   return {
     async write(target, work) {
       // Loaded on demand, because a registry starts faster without it.

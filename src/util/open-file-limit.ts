@@ -60,7 +60,7 @@ export interface OpenFileShares {
   readonly maxIndexFiles: number;
   /** Blob folders that stay open for fsync. */
   readonly maxFolders: number;
-  /** Staged files of uploads that stay open between two requests. */
+  /** Staged files of uploads that stay open between two requests, and as many files of unsynced blobs. */
   readonly maxIdleUploads: number;
 }
 
@@ -80,7 +80,7 @@ export function divideOpenFiles(limit: number | undefined): OpenFileShares {
   const maxIdleUploads = Math.min(eighth, 256);
   // 74 is LevelDB's minimum. It maps most tables into memory, and those do not stay open.
   const maxIndexFiles = Math.min(Math.max(eighth, 74), 1000);
-  const rest = free - maxFolders - maxIdleUploads;
+  const rest = free - maxFolders - 2 * maxIdleUploads;
   const maxConnections = limit === undefined ? undefined : Math.max(Math.floor(rest / filesPerConnection), 1);
   return { maxConnections, maxIndexFiles, maxFolders, maxIdleUploads };
 }

@@ -8,6 +8,7 @@ import { following } from './blob-store-follow.js';
 import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
 import { quarantining } from './blob-store-quarantine.js';
 import { breaking, staging } from './blob-store-staged.js';
+import { putUnsynced, settling } from './blob-store-unsynced.js';
 
 /** An empty store of the driver under test. */
 export interface BlobStoreFixture {
@@ -46,6 +47,10 @@ export function blobStoreContract(
     staging(() => store);
     breaking(() => store);
     following(() => store);
+    settling(
+      () => store,
+      async () => void (store = await fixture.reopen()),
+    );
     if (isRemote) remote(() => store);
     else {
       adopting(() => store);
@@ -87,14 +92,14 @@ export function blobStoreContract(
       expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
     });
 
-    it('commit() repairs a damaged blob', async () => {
+    it.each(['with', 'without'] as const)('commit() %s durability repairs a damaged blob', async (kind) => {
       const bytes = patternBytes(5000);
       await put(store, 'first', bytes);
       await fixture.damage(digestOf(bytes));
       // A store may notice the damage.
       const read = await bytesOf(store, digestOf(bytes)).catch((error: unknown) => error);
       expect(read).not.toEqual(bytes);
-      await put(store, 'second', bytes);
+      await (kind === 'with' ? put : putUnsynced)(store, 'second', bytes);
       expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
     });
 

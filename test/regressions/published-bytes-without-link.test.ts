@@ -18,7 +18,8 @@ import { startRegistry, type TestRegistry } from '../support/servers/registry.js
 import { makeScratchFolder } from '../support/storage/scratch.js';
 import { Domain, isApplyOf, once, pushBlobs } from '../support/storage/domain.js';
 
-const layer = someBytes('layer', 3000);
+/** Too large to be synced only when a manifest names it. */
+const layer = someBytes('layer', 2 * 1024 * 1024);
 
 /** Fails the next sync of a folder, which follows the rename into it. */
 function failNextFolderSync(): void {

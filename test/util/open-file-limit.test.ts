@@ -28,8 +28,8 @@ describe('the limit of open files', () => {
   });
 
   it.each([
-    [256, 40],
-    [1024, 232],
+    [256, 33],
+    [1024, 193],
     [32_000, 10_000],
     [1_048_576, 10_000],
     [undefined, 10_000],
@@ -38,9 +38,9 @@ describe('the limit of open files', () => {
   });
 
   it.each([
-    [256, { maxConnections: 40, maxIndexFiles: 74, maxFolders: 20, maxIdleUploads: 20 }],
-    [1024, { maxConnections: 232, maxIndexFiles: 116, maxFolders: 116, maxIdleUploads: 116 }],
-    [1_048_576, { maxConnections: 349_237, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
+    [256, { maxConnections: 33, maxIndexFiles: 74, maxFolders: 20, maxIdleUploads: 20 }],
+    [1024, { maxConnections: 193, maxIndexFiles: 116, maxFolders: 116, maxIdleUploads: 116 }],
+    [1_048_576, { maxConnections: 349_152, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
     [undefined, { maxConnections: undefined, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
   ])('of %s is divided into shares that fit together', (limit, shares) => {
     expect(divideOpenFiles(limit)).toEqual(shares);

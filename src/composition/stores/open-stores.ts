@@ -6,6 +6,7 @@ import { openBucket } from './open-bucket.js';
 import type { ResolvedOptions } from '../../options/options-schema.js';
 import { isBucketStorage, type ResolvedStorage } from '../../options/storage-schema.js';
 import type { Runtime } from '../../ports/runtime.js';
+import type { Digest } from '../../protocol/digest.js';
 import { blobsFolderIn, openFolderStores, type FolderStores, type IndexEvent } from '../../storage/folder-stores.js';
 import type { Closers } from '../../util/closers.js';
 import { divideOpenFiles, readOpenFileLimit } from '../../util/open-file-limit.js';
@@ -40,6 +41,8 @@ export async function openStores(
     },
     onStray: (path: string, cause: unknown) =>
       runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped'),
+    onBlobLost: (digest: Digest, cause: unknown) =>
+      runtime.log.warn({ digest, err: cause }, 'blob lost before it was on the disk: push it again'),
   };
   const stores = await (isBucket
     ? openBucket(storage, options, runtime, closers)

@@ -31,7 +31,9 @@ function timeBlobs(blobs: BlobStore, timings: StorageTimings): BlobStore {
   const timeStaged = (staged: StagedBlob): StagedBlob => {
     const before = known.get(staged);
     if (before !== undefined) return before;
-    const overlaid = overlay(staged, { commit: (expected) => timed(staged.commit(expected), commit) });
+    const overlaid = overlay(staged, {
+      commit: (expected, options) => timed(staged.commit(expected, options), commit),
+    });
     known.set(staged, overlaid);
     return overlaid;
   };

@@ -77,8 +77,13 @@ export class DamagedBlobs implements DamageRecords {
  */
 export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobStore {
   const wrapped = new WeakMap<StagedBlob, StagedBlob>();
-  const changed: Pick<BlobStore, 'stat' | 'read' | 'stage' | 'adopt'> = {
+  const changed: Pick<BlobStore, 'stat' | 'settle' | 'read' | 'stage' | 'adopt'> = {
     stat: async (digest) => ((await damage.isHidden(digest)) ? undefined : blobs.stat(digest)),
+    async settle(digests) {
+      const found = new Map(await blobs.settle(digests));
+      for (const digest of found.keys()) if (await damage.isHidden(digest)) found.delete(digest);
+      return found;
+    },
     read: async (digest, range) => ((await damage.isHidden(digest)) ? undefined : blobs.read(digest, range)),
     async stage(id, options) {
       const staged = await blobs.stage(id, options);
@@ -97,8 +102,8 @@ export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobSto
 
 function healingBlob(staged: StagedBlob, damage: DamageRecords): StagedBlob {
   return overriding<StagedBlob>(staged, {
-    async commit(expected) {
-      const info = await staged.commit(expected);
+    async commit(expected, options) {
+      const info = await staged.commit(expected, options);
       await damage.clear(expected, 'healed');
       return info;
     },

@@ -72,7 +72,7 @@ export async function recordManifest(
   const { metadata, runtime } = parts;
   for (let attempt = 0; ; attempt++) {
     const when = runtime.now();
-    const named = await lookAtReferences(parts, at, manifest.references, options, when);
+    const named = await lookAtReferences(parts, at, manifest, options, when);
     const { tags, guards } = await askGuards(parts, at, manifest.digest, options);
     const tagChanges = tags.map((name): Change => {
       const { checkedAt } = options;
@@ -134,13 +134,25 @@ export function busy(): RegistryError {
   return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by other requests: try again' });
 }
 
+/** A link of named content, and the image that has it. */
+interface FoundLink {
+  readonly source: ImageKey;
+  readonly size: number;
+}
+
+/** Returns the links of the named content, whose bytes are durable now. */
 async function lookAtReferences(
-  { metadata, blobs }: RecordParts,
+  parts: RecordParts,
   at: ImageKey,
-  references: readonly ManifestReference[],
-  { sparse, findSource }: RecordOptions,
+  { digest: own, bytes, references }: ParsedManifest,
+  options: RecordOptions,
   when: number,
 ): Promise<{ changes: Change[]; require: Precondition[] }> {
+  const { metadata, blobs } = parts;
+  const { sparse } = options;
+  const links = await findLinks(parts, at, references, options);
+  const settled = await blobs.settle([own, ...links.keys()]);
+  if (settled.get(own)?.size !== bytes.length) throw busy();
   const changes: Change[] = [];
   const require: Precondition[] = [];
   const missing: ManifestReference[] = [];
@@ -149,14 +161,10 @@ async function lookAtReferences(
     await turn();
     const { digest, kind } = reference;
     const mayLack = reference.optional || sparse === true || (sparse === 'indexes' && kind === 'either');
-    const own = await metadata.link(at, digest);
-    const source = own === undefined ? await findSource?.(digest) : at;
-    const link = own ?? (source === undefined ? undefined : await metadata.link(source, digest));
-    const present =
-      link !== undefined && source !== undefined && (mayLack || (await blobs.stat(digest))?.size === link.size);
-    if (present) {
+    const link = links.get(digest);
+    if (link !== undefined && (mayLack || settled.get(digest)?.size === link.size)) {
       changes.push({ type: 'blob.link', at, digest, size: link.size, when });
-      require.push({ type: 'link', at: source, digest, is: 'present' });
+      require.push({ type: 'link', at: link.source, digest, is: 'present' });
     } else if (!mayLack && kind === 'either' && (await metadata.manifest(at, digest)) !== undefined) {
       require.push({ type: 'manifest', at, digest, is: 'present' });
     } else if (!mayLack) {
@@ -170,6 +178,24 @@ async function lookAtReferences(
     message: `the manifest names content that this image lacks: upload it and push the manifest again${cut}`,
     details: missing.slice(0, maxMissingNamed).map(({ digest }) => ({ digest })),
   });
+}
+
+async function findLinks(
+  { metadata }: RecordParts,
+  at: ImageKey,
+  references: readonly ManifestReference[],
+  { findSource }: RecordOptions,
+): Promise<Map<Digest, FoundLink>> {
+  const links = new Map<Digest, FoundLink>();
+  const turn = takeTurns();
+  for (const { digest } of references) {
+    await turn();
+    const own = await metadata.link(at, digest);
+    const source = own === undefined ? await findSource?.(digest) : at;
+    const link = own ?? (source === undefined ? undefined : await metadata.link(source, digest));
+    if (link !== undefined && source !== undefined) links.set(digest, { source, size: link.size });
+  }
+  return links;
 }
 
 /** @throws RegistryError MANIFEST_INVALID 413 for a manifest that would make each list of referrers large. */

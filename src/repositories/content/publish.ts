@@ -3,7 +3,7 @@
  * recording manifests, the manifest cache in memory, and pages of lists. Imported by the other folders of repositories/
  * only; imports none of them.
  */
-import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
+import type { BlobInfo, BlobStore, CommitOptions, StagedBlob } from '../../ports/bytes.js';
 import type { GarbageRecords, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -27,10 +27,11 @@ export async function publish(
   staged: StagedBlob,
   digest: Digest,
   link: (info: BlobInfo) => Promise<void>,
+  options?: CommitOptions,
 ): Promise<BlobInfo> {
   return parts.digestLocks.run(digest, async () => {
     try {
-      const info = await staged.commit(digest);
+      const info = await staged.commit(digest, options);
       await link(info);
       return info;
     } catch (error) {

@@ -92,14 +92,21 @@ export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantinePart
     runtime.log.warn({ digest }, 'blob restored from quarantine');
     return true;
   };
-  const reads: Pick<BlobStore, 'stat' | 'read'> = {
+  const reads: Pick<BlobStore, 'stat' | 'settle' | 'read'> = {
     stat: async (digest) => (await blobs.stat(digest)) ?? ((await restore(digest)) ? blobs.stat(digest) : undefined),
+    async settle(digests) {
+      const wanted = [...digests];
+      const found = await blobs.settle(wanted);
+      let restored = 0;
+      for (const digest of wanted) if (!found.has(digest) && (await restore(digest))) restored++;
+      return restored === 0 ? found : blobs.settle(wanted);
+    },
     read: async (digest, range) =>
       (await blobs.read(digest, range)) ?? ((await restore(digest)) ? blobs.read(digest, range) : undefined),
   };
   return new Proxy(blobs, {
     get(store, key) {
-      if (key === 'stat' || key === 'read') return reads[key];
+      if (key === 'stat' || key === 'settle' || key === 'read') return reads[key];
       const value: unknown = Reflect.get(store, key);
       // Bound to the store itself, because the proxy does not have its private fields.
       return typeof value === 'function' ? (value.bind(store) as unknown) : value;

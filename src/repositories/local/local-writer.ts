@@ -33,7 +33,10 @@ import { tryApplyWithin } from '../content/quota-writes.js';
 import { publish } from '../content/publish.js';
 import { appendBounded, UploadSessions } from './upload-session.js';
 
-/** Writes to a local repository. Content is durable before the index names it. */
+/** A manifest settles its own bytes and the blobs that it names at once. */
+const unsynced = { durable: false } as const;
+
+/** Writes to a local repository. Content is durable before a manifest names it. */
 export class LocalWriter implements RepositoryWriter {
   readonly sparse: Sparse;
   readonly editor: LocalEditor;
@@ -185,9 +188,9 @@ export class LocalWriter implements RepositoryWriter {
       const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
       try {
         await staged.append(Readable.from([manifest.bytes]));
-        await publish(this.#parts, staged, manifest.digest, () =>
-          recordManifest(this.#parts, at, manifest, { ...options, limits: { require, parts: this.#parts } }),
-        );
+        const limits = { require, parts: this.#parts };
+        const record = (): Promise<void> => recordManifest(this.#parts, at, manifest, { ...options, limits });
+        await publish(this.#parts, staged, manifest.digest, record, unsynced);
       } catch (error) {
         await staged.discard();
         throw error;
@@ -228,7 +231,7 @@ export class LocalWriter implements RepositoryWriter {
     return { repository: this.#config.name, image };
   }
 
-  /** Publishes and links a blob while room for it is held. */
+  /** Publishes and links a blob while room for it is held. The bytes become durable when a manifest names them. */
   async #publish(
     caller: Caller,
     staged: StagedBlob,
@@ -237,7 +240,13 @@ export class LocalWriter implements RepositoryWriter {
     session?: SessionId,
   ): Promise<void> {
     await this.#quota.holdBlob(caller.actor, images, digest, staged.size, (require) =>
-      publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, images, digest, size, require, session)),
+      publish(
+        this.#parts,
+        staged,
+        digest,
+        ({ size }) => this.#link(caller, images, digest, size, require, session),
+        unsynced,
+      ),
     );
   }
 

@@ -28,7 +28,7 @@ const maxRetries = 5;
 
 /** The dependencies of a batch of an import. */
 export interface BatchParts {
-  readonly blobs: Pick<BlobStore, 'stat'>;
+  readonly blobs: Pick<BlobStore, 'stat' | 'settle'>;
   readonly metadata: MetadataWriter & LimitedWriter & RepositoryRecords & ImageRecords;
   readonly runtime: Runtime;
   /** Locks by digest; the garbage collector takes the same locks. */
@@ -85,6 +85,11 @@ export function fateOf(
 /** Returns the files of a manifest and its blobs. */
 export function itemsOf({ manifest, file, blobs }: PlannedManifest): IntakeItem[] {
   return [{ digest: manifest.digest, file, isVerified: true }, ...filesOf(blobs)];
+}
+
+function digestsOf(change: Change): Digest[] {
+  if (change.type === 'manifest.put') return [change.manifest.digest];
+  return change.type === 'blob.link' ? [change.digest] : [];
 }
 
 function filesOf(blobs: readonly PlannedBlob[]): IntakeItem[] {
@@ -210,9 +215,11 @@ export class ImportWriter {
   }
 
   async #apply({ changes, require, isOutdated }: Write, { limits }: Within): Promise<boolean> {
-    const { runtime, by, dryRun } = this.#parts;
+    const { runtime, by, dryRun, blobs } = this.#parts;
     if (isOutdated) return false;
     if (dryRun || changes.length === 0) return true;
+    // Pushes may have stored some of the content, and have not waited for the disk.
+    await blobs.settle(changes.flatMap(digestsOf));
     const attribution = { actor: by, at: runtime.now() };
     return writeWithin(this.#parts, changes, { durable: true, require: [...require, ...limits], by: attribution });
   }

@@ -6,8 +6,10 @@
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { BackupReport, WorkOptions } from '../../ports/operations/backup.js';
+import { BlobFolders } from '../files/blob-folders.js';
 import { checkLayout, readBlobsIn, type BlobsIn } from '../files/layout.js';
 import { hasCode } from '../files/storage-errors.js';
+import { recoverUnsynced } from '../files/unsynced-blobs.js';
 import { copyIndex, type CopiedIndex } from '../level/database/level-copy.js';
 import { LevelDatabase } from '../level/database/level-database.js';
 import { readMarker } from '../level/database/level-marker.js';
@@ -73,6 +75,7 @@ export async function backupStoppedFolder(
   const blobsIn = await checkDataFolder(source);
   const database = await LevelDatabase.open(path.join(source, 'index'), { holdsContent: async () => true });
   try {
+    if (blobsIn === 'folder') await recoverUnsynced(new BlobFolders(source));
     const copy = (to: string, work: WorkOptions): Promise<CopiedIndex> => copyIndex(database, to, work);
     return await backupOpenFolder({ folder: source, blobsIn, copyIndex: copy }, target, options);
   } finally {

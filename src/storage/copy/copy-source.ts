@@ -1,9 +1,11 @@
 import { copyFile, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { BlobFolders } from '../files/blob-folders.js';
 import { blobsInOf, checkLayout } from '../files/layout.js';
 import { openIndexOf, readBackupDocument } from '../backup/backups.js';
 import { removeFolder } from '../files/system/files.js';
+import { recoverUnsynced } from '../files/unsynced-blobs.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
 import { LevelDatabase } from '../level/database/level-database.js';
 import { FolderInUseError, FolderLock } from '../level/database/level-lock.js';
@@ -20,7 +22,8 @@ export interface CopySource {
 }
 
 /**
- * Opens a folder to copy it, and keeps other processes from it. Changes neither the index nor the blobs.
+ * Opens a folder to copy it, and keeps other processes from it. Changes neither the index nor the blobs, except that
+ * it settles blobs that a killed registry left unsynced.
  * @throws Error that names the folder when it is neither of both, or when its registry runs or its index is damaged.
  */
 export async function openCopySource(folder: string): Promise<CopySource> {
@@ -50,6 +53,7 @@ export async function openCopySource(folder: string): Promise<CopySource> {
       await (await LevelDatabase.open(copy, { holdsContent: async () => true })).close();
     };
     const index = await CopiedIndexReader.open(indexFolder, copy, recover);
+    await recoverUnsynced(new BlobFolders(folder));
     const close = async (): Promise<void> => {
       try {
         await index.close();

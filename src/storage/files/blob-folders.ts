@@ -26,6 +26,7 @@ export type OnStray = (path: string, cause?: unknown) => void;
 const probeName = '.check';
 /** Maximum number of reported paths: enough to see what is wrong. */
 const maxStrays = 1000;
+const unsyncedFolder = 'unsynced';
 const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /**
@@ -33,6 +34,7 @@ const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padS
  *
  *     blobs/<algorithm>/<first 2 hex digits>/<hex>       immutable, renamed into place
  *     staged/<id>                                        on the same file system, appended, renamed away or removed
+ *     unsynced/<algorithm>-<hex>                         on the same file system, verified, not synced yet
  *     quarantine/<algorithm>/<first 2 hex digits>/<hex>  on the same file system, renamed here from blobs/
  *
  * Everything else in these folders is skipped.
@@ -62,6 +64,11 @@ export class BlobFolders {
     return join(this.#root, 'staged', id);
   }
 
+  /** Returns the path of a blob whose bytes may not be on the disk yet. */
+  unsynced(digest: Digest): string {
+    return join(this.#root, unsyncedFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
+  }
+
   /** Returns the path of a quarantined blob. */
   quarantined(digest: Digest): string {
     return join(this.#root, 'quarantine', algorithmOf(digest), hexOf(digest).slice(0, 2), hexOf(digest));
@@ -75,7 +82,9 @@ export class BlobFolders {
     const made = await mkdir(this.#root, { recursive: true });
     const staged = join(this.#root, 'staged');
     await mkdir(staged, { recursive: true });
-    const targets: string[] = [];
+    const unsynced = join(this.#root, unsyncedFolder);
+    await mkdir(unsynced, { recursive: true });
+    const targets: string[] = [unsynced];
     for (const algorithm of algorithms) {
       const blobs = join(this.#root, 'blobs', algorithm);
       const quarantine = join(this.#root, 'quarantine', algorithm);
@@ -115,6 +124,16 @@ export class BlobFolders {
   async stagedIds(): Promise<string[]> {
     const folder = join(this.#root, 'staged');
     return this.#keep(folder, await this.#entriesOf(folder), (entry) => !entry.isDirectory() && isStagedId(entry.name));
+  }
+
+  /** Returns the digests of unsynced blobs. There are none without the folder, which an older release did not have. */
+  async unsyncedDigests(): Promise<Digest[]> {
+    const names = await namesIn(join(this.#root, unsyncedFolder));
+    return names.flatMap((name) => {
+      const [algorithm = '', hex = ''] = name.split('-', 2);
+      const digest = toDigest(algorithm, hex);
+      return digest === undefined ? [] : [digest];
+    });
   }
 
   /** Yields all published blobs. */
@@ -199,7 +218,7 @@ export class BlobFolders {
   }
 }
 
-function toDigest(algorithm: Algorithm, hex: string): Digest | undefined {
+function toDigest(algorithm: string, hex: string): Digest | undefined {
   try {
     return isAlgorithm(algorithm) ? parseDigest(`${algorithm}:${hex}`) : undefined;
   } catch {
@@ -209,6 +228,7 @@ function toDigest(algorithm: Algorithm, hex: string): Digest | undefined {
 
 /** Returns whether a data folder, which need not exist, contains any blob file. */
 export async function hasBlobs(root: string): Promise<boolean> {
+  if ((await new BlobFolders(root).unsyncedDigests()).length > 0) return true;
   const blobs = join(root, 'blobs');
   for (const algorithm of await namesIn(blobs)) {
     for (const prefix of await namesIn(join(blobs, algorithm))) {

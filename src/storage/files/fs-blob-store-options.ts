@@ -1,11 +1,13 @@
 import type { OnStray } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
+import type { OnLost } from './unsynced-blobs.js';
 import type { HashClient } from './hashing/hash-client.js';
 
 /** Options of the file store. */
 export interface FsBlobStoreOptions {
   /**
-   * Maximum number of idle staged blobs that keep a descriptor and a running hash. Beyond it, the oldest lose theirs.
+   * Maximum number of idle staged blobs that keep a descriptor and a running hash. Beyond it, the oldest lose theirs. Also the
+   * maximum number of unsynced blobs, which keep a descriptor too.
    * @default 256
    */
   readonly maxIdleStaged?: number;
@@ -22,4 +24,8 @@ export interface FsBlobStoreOptions {
   readonly reserve?: DiskReserve | undefined;
   /** Called once for each stray path. @default does nothing */
   readonly onStray?: OnStray;
+  /** How long a blob that was committed without durability stays unsynced. @default 5000 */
+  readonly maxUnsyncedMs?: number;
+  /** Called when such a blob is lost. @default does nothing */
+  readonly onLost?: OnLost | undefined;
 }

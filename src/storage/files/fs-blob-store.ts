@@ -3,7 +3,6 @@
  * storage/ only.
  */
 import { randomUUID } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type {
   AdoptedFile,
   BlobContent,
@@ -15,14 +14,15 @@ import type {
   StageOptions,
 } from '../../ports/bytes.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
-import { algorithmOf, type Digest } from '../../protocol/digest.js';
+import type { Digest } from '../../protocol/digest.js';
 import { Closers } from '../../util/closers.js';
+import { statEach } from '../stat-each.js';
 import { BlobFolders, statFile } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
 import type { FsBlobStoreOptions } from './fs-blob-store-options.js';
 import { linkFile } from './linked-file.js';
-import { closeFile, openFile, removeFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
+import { removeFile, unlinkSharedFile } from './system/files.js';
 import { FolderHandles } from './system/folder-handles.js';
 import { FsQuarantine } from './fs-quarantine.js';
 import { FsStagedBlob, type StagingArea } from './staged/fs-staged-blob.js';
@@ -30,11 +30,10 @@ import { HashClient } from './hashing/hash-client.js';
 import { RunningHash } from './hashing/running-hash.js';
 import { FlushGate, StagedFile } from './staged/staged-file.js';
 import { checkStagedId, isDone } from './storage-errors.js';
+import { PublishedBlobs } from './published-blobs.js';
+import { recoverUnsynced, UnsyncedBlobs } from './unsynced-blobs.js';
 
 const mebibyte = 1024 * 1024;
-const maxMemoEntries = 50_000;
-/** How long a change by another process may go unnoticed. */
-const maxMemoAgeMs = 1000;
 const maxKeptBuffers = 32;
 /** Two buffers for each of the first 32 readers. Further readers read 64 KiB at a time. */
 const maxLentBuffers = 64;
@@ -54,13 +53,8 @@ export class FsBlobStore implements BlobStore {
   readonly #buffers = new BufferPool(maxKeptBuffers, maxLentBuffers);
   readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
-  readonly #memo = new LRUCache<Digest, BlobInfo>({
-    maxSize: maxMemoEntries,
-    sizeCalculation: () => 1,
-    ttl: maxMemoAgeMs,
-  });
-  /** Counts changes to blobs, so that the result of an older stat is not cached. */
-  #changes = 0;
+  readonly #unsynced: UnsyncedBlobs;
+  readonly #published: PublishedBlobs;
   /** Ids of staged files that an earlier process left and no one has requested yet. All other ids are new. */
   readonly #left: Set<string>;
   readonly #staged = new Map<string, Promise<FsStagedBlob>>();
@@ -72,7 +66,8 @@ export class FsBlobStore implements BlobStore {
     takeRoom: async (bytes) => this.#reserve?.take(bytes),
     blobPath: (digest) => this.#folders.blob(digest),
     publish: (path, digest) => this.#publish(path, digest),
-    sealPublished: (info) => this.#sealPublished(info),
+    publishUnsynced: (path, fd, info) => this.#unsynced.add(path, fd, info),
+    sealPublished: (info) => this.#published.seal(info),
     busy: (blob) => void this.#idle.delete(blob),
     idle: (blob) => this.#rest(blob),
     gone: (blob) => {
@@ -91,6 +86,12 @@ export class FsBlobStore implements BlobStore {
     this.#reserve = options.reserve;
     this.#maxIdleStaged = options.maxIdleStaged ?? 256;
     this.#maxInlineHashBytes = options.maxInlineHashBytes ?? mebibyte;
+    this.#published = new PublishedBlobs({ folders, handles: this.#handles, hashes: this.#hashes, maxInlineHashBytes: this.#maxInlineHashBytes });
+    this.#unsynced = new UnsyncedBlobs(folders, this.#published, {
+      maxFiles: this.#maxIdleStaged,
+      delayMs: options.maxUnsyncedMs,
+      onLost: options.onLost,
+    });
   }
 
   /**
@@ -100,22 +101,26 @@ export class FsBlobStore implements BlobStore {
   static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
     const folders = new BlobFolders(root, options.onStray);
     await folders.prepare();
+    await recoverUnsynced(folders, options.onLost);
     return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
   }
 
   /** Caches the result for a second, so changes by other processes may be noticed that late. */
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
-    const known = this.#memo.get(digest);
-    if (known !== undefined) return known;
-    const changes = this.#changes;
-    const stats = await statFile(this.#folders.blob(digest));
-    if (stats === undefined) return undefined;
-    const info = { digest, ...stats };
-    if (changes === this.#changes) this.#memo.set(digest, info);
-    return info;
+    return this.#unsynced.find(digest) ?? this.#published.stat(digest);
+  }
+
+  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
+    return statEach(digests, async (digest) => {
+      await this.#unsynced.settle(digest);
+      // Not one that was committed meanwhile, which may be unsynced.
+      return this.#published.stat(digest);
+    });
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    // Its file is about to move.
+    await this.#unsynced.settle(digest);
     const info = await this.stat(digest);
     if (info === undefined) return undefined;
     return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
@@ -156,7 +161,7 @@ export class FsBlobStore implements BlobStore {
     const info = { digest: file.digest, size: file.size, modifiedAt };
     try {
       await this.#publish(staged, file.digest);
-      await this.#sealPublished(info);
+      await this.#published.seal(info);
     } finally {
       // A rename does nothing when the file was adopted before: both names are links to it.
       await removeFile(staged);
@@ -165,9 +170,10 @@ export class FsBlobStore implements BlobStore {
   }
 
   delete(digest: Digest): Promise<boolean> {
-    return this.#changing(digest, async () => {
+    return this.#published.changing(digest, async () => {
+      const isDropped = await this.#unsynced.drop(digest);
       const aside = this.#folders.staged(randomUUID());
-      if (!(await isDone(() => unlinkSharedFile(this.#folders.blob(digest), aside)))) return false;
+      if (!(await isDone(() => unlinkSharedFile(this.#folders.blob(digest), aside)))) return isDropped;
       this.#reserve?.noteFreed();
       // Otherwise a power cut could restore the file after the index has forgotten it.
       await this.#handles.sync(this.#folders.folder(digest));
@@ -175,8 +181,14 @@ export class FsBlobStore implements BlobStore {
     });
   }
 
-  list(): AsyncIterable<BlobInfo> {
-    return this.#folders.blobs();
+  async *list(): AsyncGenerator<BlobInfo> {
+    await this.#unsynced.settleAll();
+    yield* this.#folders.blobs();
+  }
+
+  /** Makes all blobs durable, and moves them to the folder of blobs. */
+  settleAll(): Promise<void> {
+    return this.#unsynced.settleAll();
   }
 
   async stagedSize(id: string): Promise<number> {
@@ -228,6 +240,7 @@ export class FsBlobStore implements BlobStore {
     this.#closed = true;
     const reason = new Error('the blob store is closed');
     await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
+    await this.#unsynced.close();
     const closers = new Closers();
     closers.add('reserve', () => this.#reserve?.close());
     closers.add('folders', () => this.#handles.close());
@@ -236,40 +249,14 @@ export class FsBlobStore implements BlobStore {
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {
-    const aside = this.#folders.staged(randomUUID());
-    await replaceFile(path, this.#folders.blob(digest), aside, () => this.#isIntact(digest));
-    this.#forget(digest);
-  }
-
-  /** Hashes the whole file again, regardless of what is cached about it. */
-  async #isIntact(digest: Digest): Promise<boolean> {
-    const fd = await openFile(this.#folders.blob(digest), 'r');
-    try {
-      const hash = new RunningHash(this.#hashes, algorithmOf(digest), this.#maxInlineHashBytes, false);
-      return (await hash.digest(algorithmOf(digest), fd, (await statOpen(fd)).size)) === digest;
-    } finally {
-      await closeFile(fd);
-    }
-  }
-
-  async #sealPublished(info: BlobInfo): Promise<void> {
-    await this.#handles.sync(this.#folders.folder(info.digest));
-    this.#forget(info.digest);
-    this.#memo.set(info.digest, info);
+    await this.#published.replace(path, digest);
+    // It would replace this file later.
+    await this.#unsynced.drop(digest);
   }
 
   async #changing<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
-    this.#forget(digest);
-    try {
-      return await task();
-    } finally {
-      this.#forget(digest);
-    }
-  }
-
-  #forget(digest: Digest): void {
-    this.#changes++;
-    this.#memo.delete(digest);
+    await this.#unsynced.settle(digest);
+    return this.#published.changing(digest, task);
   }
 
   #rest(blob: FsStagedBlob): void {

@@ -19,6 +19,7 @@ import { writeInBatches } from '../../util/streams/streams.js';
 import type { PieceReader } from '../files/file-content.js';
 import { GrowingContent } from '../files/staged/growing-content.js';
 import { Growth } from '../files/staged/growth.js';
+import { statEach } from '../stat-each.js';
 import { checkStagedId, digestInvalid, sizeInvalid, toStorageError } from '../files/storage-errors.js';
 
 /** A file in memory. */
@@ -55,6 +56,10 @@ export class MemoryBlobStore implements BlobStore {
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     const file = this.#disk.blobs.get(digest);
     return file === undefined ? undefined : { digest, size: file.bytes.length, modifiedAt: file.modifiedAt };
+  }
+
+  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
+    return statEach(digests, (digest) => this.stat(digest));
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { BlobInfo } from '../../ports/bytes.js';
 import { BlobFolders } from '../files/blob-folders.js';
 import { BufferPool, FileContent } from '../files/file-content.js';
+import { recoverUnsynced } from '../files/unsynced-blobs.js';
 import type { FoundObject, ObjectSource } from './found-objects.js';
 
 const maxKeptBuffers = 16;
@@ -33,8 +34,10 @@ export class FolderObjects implements ObjectSource {
     return undefined;
   }
 
-  /** Does nothing. */
-  async adopt(): Promise<void> {}
+  /** Settles what a killed registry left unsynced. */
+  adopt(): Promise<void> {
+    return recoverUnsynced(this.#folders);
+  }
 
   async *objects(): AsyncGenerator<FoundObject> {
     for await (const info of this.#folders.blobs()) yield this.#toObject(this.#folders.blob(info.digest), info);

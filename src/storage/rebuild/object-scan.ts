@@ -11,6 +11,7 @@ import { viewManifest } from '../../protocol/manifests/manifest-view.js';
 import { isTag, type Tag } from '../../protocol/names.js';
 import { forEachParallel } from '../../util/scheduling/concurrency.js';
 import { isUnreadable } from '../../util/streams/unreadable.js';
+import { statEach } from '../stat-each.js';
 import type { FoundObject, OpenedObject } from './found-objects.js';
 
 const maxParallel = 8;
@@ -55,6 +56,11 @@ export class ObjectScan {
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     const size = this.found.get(digest);
     return size === undefined ? undefined : { digest, size, modifiedAt: this.manifests.get(digest)?.storedAt ?? 0 };
+  }
+
+  /** Returns the intact content of these. */
+  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
+    return statEach(digests, (digest) => this.stat(digest));
   }
 
   async #examine(object: FoundObject, signal: AbortSignal | undefined): Promise<void> {

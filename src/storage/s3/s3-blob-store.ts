@@ -11,6 +11,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Closers } from '../../util/closers.js';
 import { checkStagedId } from '../files/storage-errors.js';
+import { statEach } from '../stat-each.js';
 import { S3Bucket } from './client/s3-bucket.js';
 import { S3Client } from './client/s3-client.js';
 import { S3Audit } from './s3-audit.js';
@@ -136,6 +137,10 @@ export class S3BlobStore implements BlobStore {
   /** Asks only the ledger: a digest is recorded after its bytes were verified. */
   stat(digest: Digest): Promise<BlobInfo | undefined> {
     return this.#parts.places.stat(digest);
+  }
+
+  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
+    return statEach(digests, (digest) => this.stat(digest));
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restoreBackup, verifyBackup } from '../../../src/storage/backup/backups.js';
@@ -7,7 +7,7 @@ import { Client } from '../../support/clients/client.js';
 import { postJob, runJob, type JobDocument } from '../../support/clients/jobs.js';
 import { runCommand } from '../../support/servers/run-command.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
-import { digest } from '../../support/content/content.js';
+import { digest, pushBlob, someBytes } from '../../support/content/content.js';
 import {
   blobFile,
   flipByte,
@@ -50,6 +50,13 @@ describe('a backup of a running registry', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(JSON.parse(stdout)).toMatchObject({ kind: 'backup', state: 'succeeded', report: { folder: 'nightly' } });
     expect(await verifyBackup(path.join(folder, 'backups', 'nightly'))).toMatchObject({ images: 1, damaged: [] });
+  });
+
+  it('contains blobs that no manifest names yet, which may be unsynced', async () => {
+    const layer = someBytes('layer', 3000);
+    await pushBlob(client, 'local/a', layer);
+    expect(await backUp({ folder: 'nightly' })).toMatchObject({ report: { damaged_count: 0 } });
+    expect(await readFile(blobFile(path.join(folder, 'backups', 'nightly'), layer))).toEqual(layer);
   });
 
   it('contains every image acknowledged before it, complete, under 8 clients that push, delete and collect', async () => {

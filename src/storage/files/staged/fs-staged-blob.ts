@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { BlobInfo, ByteRange, FollowedContent, StagedBlob } from '../../../ports/bytes.js';
+import type { BlobInfo, ByteRange, CommitOptions, FollowedContent, StagedBlob } from '../../../ports/bytes.js';
 import { algorithmOf, type Algorithm, type Digest } from '../../../protocol/digest.js';
 import { writeInBatches } from '../../../util/streams/streams.js';
 import { FilePieces, type BufferPool } from '../file-content.js';
@@ -9,6 +9,7 @@ import { Growth } from './growth.js';
 import type { RunningHash } from '../hashing/running-hash.js';
 import type { StagedFile } from './staged-file.js';
 import { digestInvalid, hasCode, toStorageError } from '../storage-errors.js';
+import { maxUnsyncedBytes } from '../unsynced-blobs.js';
 
 /** Larger batches fall out of the processor's cache before they are written. */
 const batchBytes = 1024 * 1024;
@@ -25,6 +26,10 @@ export interface StagingArea {
   blobPath(digest: Digest): string;
   /** Moves the file to the path of the digest's blob. */
   publish(path: string, digest: Digest): Promise<void>;
+  /**
+   * Publishes the file, and takes over its descriptor, without waiting for the disk. Returns false when it has to be synced at once.
+   */
+  publishUnsynced(path: string, fd: number, info: BlobInfo): Promise<boolean>;
   /** Makes the published name durable. */
   sealPublished(info: BlobInfo): Promise<void>;
   /** Reports that the blob is in use, or idle. An idle blob may be asked to `suspend`. */
@@ -114,10 +119,14 @@ export class FsStagedBlob implements StagedBlob {
     return this.#exclusive(async () => this.#hash.digest(algorithm, await this.#file.open(), this.size));
   }
 
-  commit(expected: Digest): Promise<BlobInfo> {
+  commit(expected: Digest, { durable = true }: CommitOptions = {}): Promise<BlobInfo> {
     return this.#exclusive(async () => {
       const size = this.size;
       const fd = await this.#file.open();
+      if (!durable && size <= maxUnsyncedBytes && !this.#hurry.signal.aborted) {
+        const info = await this.#commitUnsynced(expected, fd);
+        if (info !== undefined) return info;
+      }
       // Waits for both, even when one fails: the descriptor may be closed afterwards.
       const [hashing, syncing] = await Promise.allSettled([this.#verify(expected, fd), this.#file.sync()]);
       if (hashing.status === 'rejected') throw hashing.reason;
@@ -128,6 +137,18 @@ export class FsStagedBlob implements StagedBlob {
       await Promise.all([this.#area.sealPublished(info), this.#file.close()]);
       return info;
     });
+  }
+
+  /** Followers would open the file at a path that it leaves soon, so there are none. */
+  async #commitUnsynced(digest: Digest, fd: number): Promise<BlobInfo | undefined> {
+    await this.#verify(digest, fd);
+    const info = { digest, size: this.size, modifiedAt: Date.now() };
+    await this.#hash.settle();
+    if (!(await this.#area.publishUnsynced(this.#file.path, fd, info))) return undefined;
+    this.#file.release();
+    await this.#hash.forget();
+    this.#leave();
+    return info;
   }
 
   /** Lets followers finish without waiting for the disk, since correct bytes stay correct. */

@@ -136,6 +136,12 @@ export class StagedFile {
     else await closeFile(fd);
   }
 
+  /** Forgets the file and its descriptor, which have another owner now. */
+  release(): void {
+    this.#fd = undefined;
+    this.#exists = false;
+  }
+
   /** Closes the file and removes it if it exists. */
   async remove(): Promise<void> {
     await this.close();

@@ -85,6 +85,7 @@ export class Spool {
       takeRoom: async () => undefined,
       // Followers keep reading the file: nothing is renamed.
       blobPath: () => path,
+      publishUnsynced: async () => false,
       publish: async (file, digest) => {
         await publish(file, digest);
         this.#keep(file);

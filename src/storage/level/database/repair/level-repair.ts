@@ -9,6 +9,7 @@ import type { Digest } from '../../../../protocol/digest.js';
 import { BlobFolders, statFile } from '../../../files/blob-folders.js';
 import { readBlobsIn } from '../../../files/layout.js';
 import { syncFolder } from '../../../files/system/files.js';
+import { recoverUnsynced } from '../../../files/unsynced-blobs.js';
 import { batchKey, rangeEnd, repositoryPrefix, type RepositoryId, type StoredRepository } from '../../level-keys.js';
 import { placeKey } from '../../level-ledger-keys.js';
 import { findUses, readReferences } from '../../level-references.js';
@@ -109,6 +110,7 @@ async function findLost(level: Level, dataFolder: string): Promise<DamagedConten
   }
   const folders = new BlobFolders(dataFolder);
   const isInBucket = (await readBlobsIn(dataFolder)) === 'bucket';
+  if (!isInBucket) await recoverUnsynced(folders);
   const lost: DamagedContent[] = [];
   for (let after: string | undefined; ;) {
     const { items, more } = await readReferences(level, { limit: 1000, after });

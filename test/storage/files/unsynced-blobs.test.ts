@@ -1,0 +1,264 @@
+import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
+import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
+import * as files from '../../../src/storage/files/system/files.js';
+import { FolderHandles } from '../../../src/storage/files/system/folder-handles.js';
+import { bytesOf, put } from '../../contracts/blob-store-published.js';
+import { putUnsynced } from '../../contracts/blob-store-unsynced.js';
+import { Client } from '../../support/clients/client.js';
+import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content/content.js';
+import { MiB, patternBytes } from '../../support/content/bytes.js';
+import { startRegistry } from '../../support/servers/registry.js';
+import { checkNoLeak } from '../../support/storage/open-files.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+
+vi.mock('../../../src/storage/files/system/files.js', { spy: true });
+
+const bytes = patternBytes(5000);
+const digest = digestOf(bytes);
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: failed`), { code });
+}
+
+describe('unsynced blobs', () => {
+  let root: string;
+  let store: FsBlobStore;
+  let lost: Digest[];
+  let folderSyncs: ReturnType<typeof vi.spyOn>;
+  beforeEach(async () => {
+    vi.resetAllMocks();
+    root = await makeScratchFolder();
+    lost = [];
+    await open();
+    vi.clearAllMocks();
+    folderSyncs = vi.spyOn(FolderHandles.prototype, 'sync');
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await store.close();
+    await checkNoLeak(root);
+    await removeScratchFolder(root);
+  });
+
+  async function open(options: { readonly maxUnsyncedMs?: number; readonly maxIdleStaged?: number } = {}) {
+    store = await FsBlobStore.open(root, { ...options, onLost: (one) => void lost.push(one) });
+  }
+  const unsyncedPath = (): string => join(root, 'unsynced', `sha256-${hexOf(digest)}`);
+  const finalPath = (): string => join(root, 'blobs', 'sha256', hexOf(digest).slice(0, 2), hexOf(digest));
+  const unsynced = (): Promise<string[]> => readdir(join(root, 'unsynced'));
+
+  it('cost no sync until they settle; then the bytes are synced before the name, and the name before the answer', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    expect(files.syncData).not.toHaveBeenCalled();
+    expect(folderSyncs).not.toHaveBeenCalled();
+    expect(await readFile(unsyncedPath())).toEqual(bytes);
+    await expect(stat(finalPath())).rejects.toMatchObject({ code: 'ENOENT' });
+    await store.settle([digest]);
+    const [synced] = vi.mocked(files.syncData).mock.invocationCallOrder;
+    const [moved] = vi.mocked(files.replaceFile).mock.invocationCallOrder;
+    const [named] = folderSyncs.mock.invocationCallOrder;
+    expect([synced, moved, named]).toEqual([synced, moved, named].toSorted((a = 0, b = 0) => a - b));
+    expect([files.syncData, files.replaceFile, folderSyncs].map((call) => vi.mocked(call).mock.calls.length)).toEqual([
+      1, 1, 1,
+    ]);
+    expect(await readFile(finalPath())).toEqual(bytes);
+    expect(await unsynced()).toEqual([]);
+  });
+
+  it('settle only once, even for several callers', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    await Promise.all([store.settle([digest]), store.settle([digest]), store.read(digest)]);
+    await store.settle([digest]);
+    expect(files.syncData).toHaveBeenCalledOnce();
+  });
+
+  it('settle by themselves after a while', async () => {
+    await store.close();
+    await open({ maxUnsyncedMs: 10 });
+    await putUnsynced(store, 'soon', bytes);
+    await expect.poll(() => readFile(finalPath()).catch(() => undefined)).toEqual(bytes);
+    await putUnsynced(store, 'later', patternBytes(10));
+    await expect.poll(unsynced).toEqual([]);
+  });
+
+  it('settle when the store closes, before they are listed, and when they are read', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    for await (const { digest: listed } of store.list()) expect(listed).toBe(digest);
+    expect(await unsynced()).toEqual([]);
+    await putUnsynced(store, 'soon', bytes);
+    expect((await store.read(digest))?.path).toBe(finalPath());
+    expect(await unsynced()).toEqual([]);
+    await putUnsynced(store, 'soon', bytes);
+    await store.close();
+    expect(await unsynced()).toEqual([]);
+    expect(await readFile(finalPath())).toEqual(bytes);
+  });
+
+  it('move to the quarantine with their bytes synced', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    expect(await store.quarantine(digest, 1000)).toBe(true);
+    expect(files.syncData).toHaveBeenCalledOnce();
+    expect(await unsynced()).toEqual([]);
+    expect(await store.stat(digest)).toBeUndefined();
+    expect(await store.restoreQuarantined(digest)).toBe(true);
+    expect(await bytesOf(store, digest)).toEqual(bytes);
+  });
+
+  it('replace a damaged file of the same digest', async () => {
+    await put(store, 'first', bytes);
+    await truncate(finalPath(), 10);
+    await putUnsynced(store, 'second', bytes);
+    expect(await store.stat(digest)).toMatchObject({ size: 5000 });
+    await store.settle([digest]);
+    expect(await readFile(finalPath())).toEqual(bytes);
+  });
+
+  it('are synced at once when they are larger than 1 MiB, or too many wait', async () => {
+    await putUnsynced(store, 'large', patternBytes(MiB + 1));
+    expect(await unsynced()).toEqual([]);
+    await store.close();
+    await open({ maxIdleStaged: 1 });
+    await putUnsynced(store, 'one', bytes);
+    await putUnsynced(store, 'two', patternBytes(10));
+    expect(await unsynced()).toHaveLength(1);
+  });
+
+  it.each([
+    ['EIO', { code: 'EIO' }],
+    ['ENOSPC', { code: 'UNAVAILABLE', status: 507 }],
+  ])('stay when their sync fails with %s, and are written again before the next sync', async (code, error) => {
+    await putUnsynced(store, 'soon', bytes);
+    vi.mocked(files.syncData).mockRejectedValueOnce(systemError(code));
+    await expect(store.settle([digest])).rejects.toMatchObject(error);
+    expect(await store.stat(digest)).toMatchObject({ size: 5000 });
+    vi.mocked(files.writeFully).mockClear();
+    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect(files.writeFully).toHaveBeenCalledOnce();
+    expect(files.syncData).toHaveBeenCalledTimes(2);
+    expect(lost).toEqual([]);
+  });
+
+  it('are lost when their file is damaged after a failed sync, and a push brings them back', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    vi.mocked(files.syncData).mockRejectedValueOnce(systemError('EIO'));
+    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    await writeFile(unsyncedPath(), Buffer.alloc(5000));
+    expect((await store.settle([digest])).size).toBe(0);
+    expect(lost).toEqual([digest]);
+    expect(await store.stat(digest)).toBeUndefined();
+    expect(await unsynced()).toEqual([]);
+    await putUnsynced(store, 'again', bytes);
+    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+  });
+
+  it('are tried again after a while when their sync fails', async () => {
+    await store.close();
+    await open({ maxUnsyncedMs: 10 });
+    vi.mocked(files.syncData).mockRejectedValueOnce(systemError('EIO'));
+    await putUnsynced(store, 'soon', bytes);
+    await expect.poll(unsynced).toEqual([]);
+    expect(await readFile(finalPath())).toEqual(bytes);
+  });
+
+  it('make way for a push of the same blob and for its deletion while they cannot be synced', async () => {
+    vi.mocked(files.syncData).mockImplementation(async () => Promise.reject(systemError('EIO')));
+    await putUnsynced(store, 'soon', bytes);
+    expect(await store.delete(digest)).toBe(true);
+    expect(await store.stat(digest)).toBeUndefined();
+    await putUnsynced(store, 'soon', bytes);
+    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    vi.mocked(files.syncData).mockReset();
+    await put(store, 'again', bytes);
+    expect(await unsynced()).toEqual([]);
+    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+  });
+
+  it('stay when they cannot be moved or their folder cannot be synced, and settle at the next attempt', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    vi.mocked(files.replaceFile).mockRejectedValueOnce(systemError('EIO'));
+    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    folderSyncs.mockRejectedValueOnce(systemError('EIO'));
+    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect(folderSyncs).toHaveBeenCalledTimes(2);
+    expect(lost).toEqual([]);
+  });
+
+  it('keep the upload when they cannot be renamed', async () => {
+    vi.mocked(files.renameFile).mockRejectedValueOnce(systemError('EIO'));
+    await expect(putUnsynced(store, 'soon', bytes)).rejects.toMatchObject({ code: 'EIO' });
+    expect(await store.stat(digest)).toBeUndefined();
+    await (await store.stage('soon')).commit(digest, { durable: false });
+    expect(await bytesOf(store, digest)).toEqual(bytes);
+  });
+
+  it('are absent when their file is missing', async () => {
+    await putUnsynced(store, 'soon', bytes);
+    await rm(unsyncedPath());
+    expect((await store.settle([digest])).size).toBe(0);
+    expect(await store.stat(digest)).toBeUndefined();
+    expect(lost).toEqual([digest]);
+  });
+
+  describe('that a killed process left', () => {
+    beforeEach(() => store.close());
+
+    it('are synced and moved if they are complete', async () => {
+      await writeFile(unsyncedPath(), bytes);
+      await open();
+      expect(files.syncData).toHaveBeenCalledOnce();
+      expect(await readFile(finalPath())).toEqual(bytes);
+      expect(await unsynced()).toEqual([]);
+    });
+
+    it.each([
+      ['truncated', bytes.subarray(0, 4096)],
+      ['zeroed', Buffer.alloc(5000)],
+      ['empty', Buffer.alloc(0)],
+    ])('are deleted if they are %s, and do not replace an older file', async (_state, found) => {
+      await writeFile(finalPath(), bytes);
+      await writeFile(unsyncedPath(), found);
+      await open();
+      expect(lost).toEqual([digest]);
+      expect(await readFile(finalPath())).toEqual(bytes);
+      expect(await unsynced()).toEqual([]);
+    });
+
+    it('do not matter if they are not blobs', async () => {
+      await writeFile(join(root, 'unsynced', 'notes.txt'), 'x');
+      await mkdir(join(root, 'unsynced', 'lost+found'));
+      await open();
+      expect(await unsynced()).toEqual(['lost+found', 'notes.txt']);
+    });
+  });
+});
+
+describe('the syncs of an image', () => {
+  it('come with its manifest, one for each file and one for each folder', async () => {
+    const folder = await makeScratchFolder();
+    const started = await startRegistry({ storage: folder });
+    const client = new Client(started.url);
+    try {
+      const layers = Array.from({ length: 10 }, (_, i) => someBytes(`layer ${i}`, 10_240));
+      const config = someBytes('config', 150);
+      const manifest = manifestOf(types.ociImage, {
+        config: describeBytes(types.ociConfig, config),
+        layers: layers.map((layer) => describeBytes(types.ociLayer, layer)),
+      });
+      const folderSyncs = vi.spyOn(FolderHandles.prototype, 'sync');
+      vi.mocked(files.syncData).mockClear();
+      for (const blob of [config, ...layers]) await pushBlob(client, 'local/app', blob);
+      expect([vi.mocked(files.syncData).mock.calls.length, folderSyncs.mock.calls.length]).toEqual([0, 0]);
+      await pushManifest(client, 'local/app', 'v1', manifest);
+      expect([vi.mocked(files.syncData).mock.calls.length, folderSyncs.mock.calls.length]).toEqual([12, 12]);
+    } finally {
+      vi.restoreAllMocks();
+      await client.close();
+      await started.close();
+      await removeScratchFolder(folder);
+    }
+  });
+});
