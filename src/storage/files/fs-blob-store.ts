@@ -86,7 +86,12 @@ export class FsBlobStore implements BlobStore {
     this.#reserve = options.reserve;
     this.#maxIdleStaged = options.maxIdleStaged ?? 256;
     this.#maxInlineHashBytes = options.maxInlineHashBytes ?? mebibyte;
-    this.#published = new PublishedBlobs({ folders, handles: this.#handles, hashes: this.#hashes, maxInlineHashBytes: this.#maxInlineHashBytes });
+    this.#published = new PublishedBlobs({
+      folders,
+      handles: this.#handles,
+      hashes: this.#hashes,
+      maxInlineHashBytes: this.#maxInlineHashBytes,
+    });
     this.#unsynced = new UnsyncedBlobs(folders, this.#published, {
       maxFiles: this.#maxIdleStaged,
       delayMs: options.maxUnsyncedMs,
