@@ -8,8 +8,13 @@ COPY . .
 # A build context that already has dist/ and node_modules/ needs no npm.
 RUN if [ ! -d dist ]; then \
       npm ci --ignore-scripts --no-progress && npm run build && npm prune --omit=dev --ignore-scripts && \
-      rm -r src adapters scripts docs tsconfig*.json package-lock.json .npmrc; \
+      rm -r src adapters ui scripts docs tsconfig*.json package-lock.json .npmrc; \
     fi
+# A first start saves the compiled program, because the user of the image cannot write there.
+RUN rm -rf dist/command/compile-cache; \
+    node dist/command/cli.js serve --data /tmp/data & server=$!; \
+    until ls dist/command/compile-cache/program.* 2>/dev/null || ! kill -0 $server; do sleep 1; done; \
+    kill $server && wait $server
 
 FROM ${BASE_IMAGE}
 ENV NODE_ENV=production

@@ -64,6 +64,12 @@ describeClient('the container image', needs, () => {
     expect(await exec('cat', '/proc/1/comm')).toMatch(/^(?:node|MainThread)$/);
   });
 
+  test('has the compiled program, which only root can write', async () => {
+    const folder = '/app/dist/command/compile-cache';
+    expect(await exec('ls', folder)).toMatch(/^program\.cjs\.v[\d.]+-\w+$/m);
+    expect(await exec('ls', '-ldn', folder)).toMatch(/^drwxr-xr-x +\d+ 0 +0 /);
+  });
+
   test.each(['/healthz', '/readyz'])('answers %s', async (path) => {
     expect((await http(registry.origin + path)).status).toBe(200);
   });
@@ -139,8 +145,11 @@ describeClient('the container image', needs, () => {
   });
 
   test('BuildKit builds the same image from the Dockerfile', async () => {
-    const context = join(bed.folder, 'nothing-to-run');
-    await mkdir(join(context, 'dist'), { recursive: true });
+    const context = join(bed.folder, 'almost-nothing-to-run');
+    await mkdir(join(context, 'dist/command'), { recursive: true });
+    const saves = "require('fs').mkdirSync(__dirname + '/compile-cache/program.cjs', { recursive: true });";
+    const runs = "process.on('SIGTERM', () => process.exit()); setInterval(() => {}, 1000);";
+    await writeFile(join(context, 'dist/command/cli.js'), `${runs}\n${saves}\n`);
     const flags = ['--network=none', '--build-arg=BASE_IMAGE=local/node', `--file=${projectRoot}/Dockerfile`];
     const env = { DOCKER_BUILDKIT: '1' };
     await engine.docker(['build', ...flags, '--tag=artifactapi:buildkit', context], { env });

@@ -11,7 +11,7 @@ base=$work/base
 mkdir -p "$base"/{bin,usr/bin,etc,tmp}
 chmod 1777 "$base/tmp"
 cp "$(command -v busybox)" "$base/bin/busybox"
-for applet in sh mkdir chown id ls cat; do ln -s busybox "$base/bin/$applet"; done
+for applet in sh mkdir chown id ls cat rm sleep; do ln -s busybox "$base/bin/$applet"; done
 node=$(node -p process.execPath)
 cp "$node" "$base/usr/bin/node"
 # Name lookups load these at run time. A libc that has them built in lacks the files.
