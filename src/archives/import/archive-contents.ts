@@ -6,6 +6,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { countValues } from '../../protocol/json.js';
 import { maxManifestBytes } from '../../protocol/manifests/manifest.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
+import { isOnlyListener } from '../../util/streams/source-listener.js';
 import { drain, readBounded } from '../../util/streams/streams.js';
 import type { TurnGate } from '../../util/scheduling/turns.js';
 import { unpack } from './archive-bytes.js';
@@ -44,7 +45,7 @@ export class ArchiveContents {
     const contents = new ArchiveContents(gate);
     let files = 0;
     try {
-      for await (const entry of readEntries(unpack(source, gate))) {
+      for await (const entry of readEntries(unpack(source, gate), isOnlyListener(source))) {
         await contents.#take(entry, receive);
         // All imports share one turn, regardless of the size of their files.
         if (++files % filesPerTurn === 0) await gate.pass(Infinity);

@@ -4,7 +4,7 @@
 import { Readable } from 'node:stream';
 import { extract, type Extract, type Header } from 'tar-stream';
 import { archiveInvalid } from '../../protocol/manifests/archive.js';
-import { SourceClosedError } from '../../util/streams/source-listener.js';
+import { markOwned, SourceClosedError } from '../../util/streams/source-listener.js';
 import type { RegistryError } from '../../protocol/errors.js';
 import { TarHeaders } from './tar-headers.js';
 
@@ -26,9 +26,10 @@ export interface ArchiveEntry {
 /**
  * Reads the files of a tar in order. Skips folders. Checks paths although we never use them as file names, so that the archive
  * is safe for others too.
+ * @param isOwned whether no one else has the chunks of the tar.
  * @throws RegistryError ARCHIVE_INVALID for a broken tar, or one with entries that images do not have.
  */
-export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<ArchiveEntry> {
+export async function* readEntries(tar: AsyncIterable<Buffer>, isOwned = false): AsyncGenerator<ArchiveEntry> {
   const parser = extract({ highWaterMark: bufferBytes });
   // A failure here destroys the parser, so the loop below and the current entry fail with it.
   const feeding = feed(tar, parser).catch((error: Error) => parser.destroy(error));
@@ -40,6 +41,7 @@ export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<A
         continue;
       }
       const bytes = Readable.from(entry, { objectMode: false, highWaterMark: bufferBytes });
+      if (isOwned) markOwned(bytes);
       // The tar may fail when no one is reading the entry.
       bytes.on('error', () => {});
       yield { ...checked, size: entry.header.size, bytes };

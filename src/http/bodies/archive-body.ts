@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import busboy from 'busboy';
 import { RegistryError } from '../../protocol/errors.js';
+import { isOnlyListener, markOwned } from '../../util/streams/source-listener.js';
 import { SinkWriter } from '../../util/streams/sink-writer.js';
 import { writeInBatches } from '../../util/streams/streams.js';
 import { openBody } from './body.js';
@@ -32,6 +33,7 @@ export async function openArchiveBody(req: IncomingMessage): Promise<ArchiveBody
 async function openForm(body: IncomingMessage): Promise<ArchiveBody> {
   const form = createParser(body);
   const fields: [string, string][] = [];
+  const isOwned = isOnlyListener(body);
   let hasFile = false;
   const opened = new Promise<Readable>((resolve, reject) => {
     form.on('field', (name, value) => {
@@ -42,6 +44,7 @@ async function openForm(body: IncomingMessage): Promise<ArchiveBody> {
       hasFile = true;
       // The reader of the file handles its errors. Without this listener, one after it stops reading would be uncaught.
       file.on('error', () => {});
+      if (isOwned) markOwned(file);
       resolve(file);
     });
     for (const limit of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {

@@ -46,12 +46,20 @@ export function destroyOnTinyChunks(source: Readable): void {
   });
 }
 
+const owned = Symbol('owned');
+
+/** Declares that no one else will have the chunks of a source. */
+export function markOwned(source: Readable): void {
+  Object.assign(source, { [owned]: true });
+}
+
 /**
- * Returns whether only the caller will have the chunks of a source: Node creates them from the bytes of a connection, and no one
- * listens. A host may simulate requests, whose chunks are buffers of its own.
+ * Returns whether only the caller will have the chunks of a source: Node creates them from the bytes of a connection, or they
+ * come from such a source, and no one listens. A host may simulate requests, whose chunks are buffers of its own.
  */
 export function isOnlyListener(source: Readable): boolean {
-  return 'socket' in source && source.socket instanceof Socket && source.listenerCount('data') === 0;
+  const isOwned = owned in source || ('socket' in source && source.socket instanceof Socket);
+  return isOwned && source.listenerCount('data') === 0;
 }
 
 /** Receives the chunks of a source and its end. */
