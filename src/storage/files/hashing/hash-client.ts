@@ -6,6 +6,9 @@ import { Worker } from 'node:worker_threads';
 import type { Algorithm } from '../../../protocol/digest.js';
 import type { HashReply, HashRequest } from './hash-worker.js';
 
+/** The worker learns about written bytes in steps of this size: each message wakes two threads. */
+const stepBytes = 4 * 1024 * 1024;
+
 /** The hash of an upload could not be computed: the worker died, or the file could not be read back. */
 export class HashFailedError extends Error {
   override readonly name = 'HashFailedError';
@@ -25,6 +28,8 @@ export class HashJob {
   readonly id: number;
   readonly algorithm: Algorithm;
   readonly #client: HashClient;
+  #fd = -1;
+  #written = 0;
   #sent = 0;
   #hashed = 0;
   #wantsDigest = false;
@@ -48,9 +53,11 @@ export class HashJob {
     return this.#failure;
   }
 
-  /** Hashes the bytes up to `upto`, which must have been written to the file. */
+  /** Hashes the bytes up to `upto`, which must have been written to the file, at the latest at the next `flush`. */
   hash(fd: number, upto: number): void {
-    this.#send(fd, upto, false);
+    this.#fd = fd;
+    this.#written = upto;
+    if (upto - this.#sent >= stepBytes) this.#send(false);
   }
 
   /** Resolves when the worker is at most this many bytes behind. @throws HashFailedError */
@@ -73,13 +80,20 @@ export class HashJob {
   async digest(fd: number, size: number): Promise<string> {
     this.#wantsDigest = true;
     this.#digest = undefined;
-    this.#send(fd, size, true);
+    this.#fd = fd;
+    this.#written = size;
+    this.#send(true);
     await this.atRest();
     if (this.#digest === undefined) throw new HashFailedError('the hash worker returned no digest');
     return this.#digest;
   }
 
-  /** Remembers the current position for `reset`. Only at rest. */
+  /** Hashes the bytes that wait for later ones. */
+  flush(): void {
+    if (this.#sent < this.#written) this.#send(false);
+  }
+
+  /** Remembers the current position for `reset`. Only at rest, after `flush`. */
   mark(): void {
     if (this.#failure === undefined) this.#client.post({ type: 'mark', job: this.id });
   }
@@ -87,6 +101,7 @@ export class HashJob {
   /** Returns to `size` after the file was cut to it. Only at rest. */
   reset(size: number): void {
     if (this.#failure !== undefined) return;
+    this.#written = size;
     this.#sent = size;
     this.#hashed = size;
     this.#client.post({ type: 'reset', job: this.id, size });
@@ -117,10 +132,10 @@ export class HashJob {
     this.#wake();
   }
 
-  #send(fd: number, upto: number, digest: boolean): void {
+  #send(digest: boolean): void {
     if (this.#failure !== undefined) return;
-    this.#sent = upto;
-    this.#client.post({ type: 'hash', job: this.id, algorithm: this.algorithm, fd, upto, digest });
+    const upto = (this.#sent = this.#written);
+    this.#client.post({ type: 'hash', job: this.id, algorithm: this.algorithm, fd: this.#fd, upto, digest });
   }
 
   #when(isMet: () => boolean): Promise<void> {

@@ -30,8 +30,8 @@ export type HashReply =
   | { readonly job: number; readonly failure: string };
 
 const readBytes = 256 * 1024;
-/** Other jobs get a turn between slices. */
-const sliceBytes = 1024 * 1024;
+/** Other jobs get a turn between slices. Each slice is reported. */
+const sliceBytes = 4 * 1024 * 1024;
 
 class Job {
   readonly algorithm: Algorithm;

@@ -69,6 +69,11 @@ export class RunningHash {
     await job.within(maxWorkerLagBytes);
   }
 
+  /** Lets the worker hash all written bytes, because the next ones may take a while. */
+  flush(): void {
+    if (this.#state.type === 'worker') this.#state.job.flush();
+  }
+
   /** Follows a cut of the file to `size`. The caller must `settle` before the cut. */
   truncate(size: number): void {
     const state = this.#state;

@@ -83,6 +83,7 @@ export class FsStagedBlob implements StagedBlob {
         });
       } finally {
         this.#append = undefined;
+        this.#hash.flush();
       }
       return this.size;
     });
