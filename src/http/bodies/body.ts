@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { drain } from '../../util/streams/streams.js';
+import { RequestTap } from './request-tap.js';
 
 /**
  * Returns the unread body of a request.
@@ -34,15 +35,8 @@ export function announcesBody(req: IncomingMessage): boolean {
 /** Counts the bytes of a request body as they arrive. Returns a function that reads the count. */
 export function countBody(req: IncomingMessage): () => number {
   if (!announcesBody(req)) return () => 0;
-  // A host may hand over a request late, when a part of its body has arrived.
-  let received = req.readableLength;
-  const push = req.push.bind(req);
-  // Not a listener for `data`: that would start to read the body.
-  req.push = (chunk: Buffer | null, encoding) => {
-    received += chunk?.length ?? 0;
-    return push(chunk, encoding);
-  };
-  return () => received;
+  const tap = RequestTap.on(req);
+  return () => tap.received;
 }
 
 /** Limits for discarding the body of a GET or HEAD before the response. */
@@ -79,12 +73,8 @@ export function holdConnection(req: IncomingMessage, limits = discardLimits): ()
     Reflect.deleteProperty(socket, 'destroySoon');
     if (isDue) socket.destroySoon();
   };
-  const push = req.push.bind(req);
-  // Not `end`, which comes later: Node would answer a request that follows the body in the same packet.
-  req.push = (chunk: Buffer | null, encoding) => {
-    if (chunk === null) letGo();
-    return push(chunk, encoding);
-  };
+  // The event `end` comes later: Node would answer a request that follows the body in the same packet.
+  RequestTap.on(req).onEnd(letGo);
   return async () => {
     if (await discard(req, limits)) return true;
     letGo();

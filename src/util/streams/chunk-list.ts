@@ -12,23 +12,26 @@ interface Transferable {
  * takes as much CPU time as hashing them. Views of a larger buffer are not freed.
  */
 export function freeChunks(chunks: readonly Buffer[]): void {
-  for (const { buffer, byteLength } of chunks) {
-    if (byteLength === buffer.byteLength) (buffer as Transferable).transfer?.(0);
-  }
+  for (const chunk of chunks) if (isOwner(chunk)) (chunk.buffer as Transferable).transfer?.(0);
+}
+
+/** Returns whether the chunk is a view of all its memory. */
+function isOwner(chunk: Buffer): boolean {
+  return chunk.length === chunk.buffer.byteLength;
 }
 
 /** Collects received chunks in memory proportional to their bytes. Copies adjacent small chunks into shared buffers. */
 export class ChunkList {
-  readonly #freesCopied: boolean;
+  readonly #keepsOwned: boolean;
   #chunks: Buffer[] = [];
   #slab = Buffer.alloc(0);
   #used = 0;
   #nextSlabBytes = 0;
   #bytes = 0;
 
-  /** @param freesCopied whether nothing else has the chunks, so that those that are copied can be freed. */
-  constructor(freesCopied = false) {
-    this.#freesCopied = freesCopied;
+  /** @param keepsOwned whether small chunks that have their own memory are kept, for `freeChunks`. */
+  constructor(keepsOwned = false) {
+    this.#keepsOwned = keepsOwned;
   }
 
   /** Returns the number of bytes in the list. */
@@ -44,7 +47,7 @@ export class ChunkList {
   /** Appends a chunk. The caller must not change it afterwards: large chunks are not copied. */
   add(chunk: Buffer): void {
     this.#bytes += chunk.length;
-    if (chunk.length >= minKeptChunkBytes) {
+    if (chunk.length >= minKeptChunkBytes || (this.#keepsOwned && isOwner(chunk))) {
       this.#closeSlab();
       this.#chunks.push(chunk);
       return;
@@ -56,7 +59,6 @@ export class ChunkList {
       this.#used += copied;
       rest = rest.subarray(copied);
     }
-    if (this.#freesCopied) freeChunks([chunk]);
   }
 
   /** Returns the chunks and empties the list. */

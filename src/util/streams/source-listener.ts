@@ -62,6 +62,21 @@ export function isOnlyListener(source: Readable): boolean {
   return isOwned && source.listenerCount('data') === 0;
 }
 
+/** Takes one chunk of a source. */
+export type Taker = (chunk: Buffer) => void;
+
+/** The name of `DirectSource`'s method. */
+export const passChunks = Symbol('passChunks');
+
+/** A source that can skip its own buffering and events, which take as long as receiving a small chunk. */
+export interface DirectSource {
+  /**
+   * Passes chunks to the taker, instead of emitting `data`, while the source flows and its buffer is empty. The buffer and
+   * `data` serve the other chunks.
+   */
+  [passChunks]?: (taker: Taker | undefined) => void;
+}
+
 /** Receives the chunks of a source and its end. */
 export interface SourceListener {
   chunk(bytes: Buffer): void;
@@ -78,12 +93,14 @@ function ignore(): void {}
  * stops the flow and leaves the source paused. Ignores later 'error' events of the source, because a client that disconnects
  * while no one reads must not crash the process.
  */
-export function listen(source: Readable, listener: SourceListener): () => void {
+export function listen(source: Readable & DirectSource, listener: SourceListener): () => void {
   let open = true;
   const check = checkChunks();
+  const pass = isOnlyListener(source) && source.readableEncoding === null ? source[passChunks] : undefined;
   const stop = (): void => {
     if (!open) return;
     open = false;
+    pass?.(undefined);
     source.off('data', onData).off('end', onEnd).off('close', onClose).off('aborted', onClose).off('error', onError);
     source.on('error', ignore);
     if (!source.readableEnded && !source.destroyed) source.pause();
@@ -108,6 +125,7 @@ export function listen(source: Readable, listener: SourceListener): () => void {
   const onClose = (): void => settle(new SourceClosedError(source.errored ?? undefined));
   const onError = (error: Error): void => settle(new SourceClosedError(error));
   source.on('data', onData).on('end', onEnd).on('close', onClose).on('aborted', onClose).on('error', onError);
+  pass?.(onData);
   // A source that has ended emits no more events.
   if (source.readableEnded) process.nextTick(onEnd);
   else if (source.destroyed) process.nextTick(onClose);

@@ -95,11 +95,9 @@ class BatchPump {
     const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
     const isTooMuch = chunk.length > allowed;
     const bytes = isTooMuch ? chunk.subarray(0, allowed) : chunk;
-    // A freed chunk has no length.
-    const { length } = bytes;
-    if (length > 0) this.#batch.add(bytes);
-    this.#taken += length;
-    this.#options.onBytes?.(length);
+    if (bytes.length > 0) this.#batch.add(bytes);
+    this.#taken += bytes.length;
+    this.#options.onBytes?.(bytes.length);
     if (isTooMuch) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
     else if (this.#isFull()) this.#turn();
     else this.#linger();

@@ -3,6 +3,7 @@ import { createServer, request, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
+import { RequestTap } from '../../../src/http/bodies/request-tap.js';
 import { writeInBatches } from '../../../src/util/streams/streams.js';
 
 const body = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251));
@@ -26,7 +27,10 @@ async function receive(source: Readable, chunks: readonly Buffer[]): Promise<Rec
 }
 
 /** Sends the body to a server, in parts of this size. */
-async function send(partBytes: number, prepare: (req: IncomingMessage) => void = () => {}): Promise<Received> {
+async function send(
+  partBytes: number,
+  prepare: (req: IncomingMessage) => void = (req) => void RequestTap.on(req),
+): Promise<Received> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -34,12 +38,12 @@ async function send(partBytes: number, prepare: (req: IncomingMessage) => void =
   const received = new Promise<Received>((resolve, reject) => {
     server.on('request', (req, res) => {
       const chunks: Buffer[] = [];
+      prepare(req);
       const push = req.push.bind(req);
       req.push = (chunk: Buffer | null, encoding) => {
         if (chunk !== null) chunks.push(chunk);
         return push(chunk, encoding);
       };
-      prepare(req);
       receive(req, chunks).then(resolve, reject);
       res.end();
     });
@@ -67,7 +71,10 @@ it.each([100_000, 5000])(
 );
 
 it('keeps the chunks of a request that something else reads too', async () => {
-  const { chunks, written } = await send(100_000, (req) => req.on('data', () => {}));
+  const { chunks, written } = await send(100_000, (req) => {
+    RequestTap.on(req);
+    req.on('data', () => {});
+  });
   expect(written.equals(body)).toBe(true);
   expect(Buffer.concat(chunks).equals(body)).toBe(true);
 });
