@@ -103,7 +103,9 @@ export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobSto
 function healingBlob(staged: StagedBlob, damage: DamageRecords): StagedBlob {
   return overriding<StagedBlob>(staged, {
     async commit(expected, options) {
-      const info = await staged.commit(expected, options);
+      // After a power cut, the damaged bytes would be back without their record.
+      const mustLast = await damage.isHidden(expected);
+      const info = await staged.commit(expected, mustLast ? undefined : options);
       await damage.clear(expected, 'healed');
       return info;
     },

@@ -126,7 +126,7 @@ export class FsBlobStore implements BlobStore {
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
     // Its file is about to move.
     await this.#unsynced.settle(digest);
-    const info = await this.stat(digest);
+    const info = await this.#published.stat(digest);
     if (info === undefined) return undefined;
     return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
   }
