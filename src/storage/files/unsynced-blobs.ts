@@ -107,8 +107,7 @@ export class UnsyncedBlobs {
     const file = this.#files.get(digest);
     if (file === undefined) return false;
     await this.settle(digest).catch(() => undefined);
-    if (this.#files.get(digest) !== file) return false;
-    this.#forget(file);
+    if (!(await this.#giveUp(file))) return false;
     await removeFile(this.#folders.unsynced(digest));
     return true;
   }
@@ -124,15 +123,16 @@ export class UnsyncedBlobs {
     clearTimeout(this.#timer);
     await this.#settleInBackground();
     // The next start tries again.
-    for (const file of this.#files.values()) this.#forget(file);
+    for (const file of this.#files.values()) await this.#giveUp(file);
   }
 
   async #settleInBackground(): Promise<void> {
-    this.#timer = undefined;
     // After a failure, the next push of a manifest tries again, and so does the timer.
     await inParallel([...this.#files.keys()], maxBackgroundSyncs, (digest) =>
       this.settle(digest).catch(() => undefined),
     );
+    // Not earlier, because on a slow disk another round would start and occupy more threads.
+    this.#timer = undefined;
     if (this.#files.size > 0) this.#startTimer();
   }
 
@@ -171,6 +171,15 @@ export class UnsyncedBlobs {
     file.hasFailed = true;
     await syncData(file.fd);
     file.isSynced = true;
+  }
+
+  /** Forgets a file that could not be settled. Returns false if it is settled by now. */
+  async #giveUp(file: UnsyncedFile): Promise<boolean> {
+    // Another caller may have tried again, and uses the descriptor.
+    while (file.settling !== undefined) await file.settling.catch(() => undefined);
+    if (this.#files.get(file.info.digest) !== file) return false;
+    this.#forget(file);
+    return true;
   }
 
   #forget({ fd, info }: UnsyncedFile): void {

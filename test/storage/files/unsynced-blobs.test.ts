@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
@@ -9,7 +10,7 @@ import { bytesOf, put } from '../../contracts/blob-store-published.js';
 import { putUnsynced } from '../../contracts/blob-store-unsynced.js';
 import { Client } from '../../support/clients/client.js';
 import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content/content.js';
-import { MiB, patternBytes } from '../../support/content/bytes.js';
+import { MiB, patternBytes, sourceOf } from '../../support/content/bytes.js';
 import { startRegistry } from '../../support/servers/registry.js';
 import { checkNoLeak } from '../../support/storage/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -18,6 +19,12 @@ vi.mock('../../../src/storage/files/system/files.js', { spy: true });
 
 const bytes = patternBytes(5000);
 const digest = digestOf(bytes);
+
+function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { open, opened };
+}
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: failed`), { code });
@@ -161,6 +168,65 @@ describe('unsynced blobs', () => {
     await putUnsynced(store, 'soon', bytes);
     await expect.poll(unsynced).toEqual([]);
     expect(await readFile(finalPath())).toEqual(bytes);
+  });
+
+  it('keep their descriptor while a request tries again during a close', async () => {
+    const other = patternBytes(10);
+    await putUnsynced(store, 'soon', bytes);
+    await putUnsynced(store, 'other', other);
+    const [ended, retried, retrying] = [gate(), gate(), gate()];
+    vi.mocked(files.syncData)
+      .mockRejectedValueOnce(systemError('EIO'))
+      .mockImplementationOnce(() => ended.opened)
+      .mockImplementationOnce(async () => {
+        retrying.open();
+        await retried.opened;
+      });
+    const closing = store.close();
+    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    const again = store.settle([digest]);
+    await retrying.opened;
+    const used = vi.mocked(files.syncData).mock.calls[2]?.[0];
+    ended.open();
+    await expect.poll(unsynced).toHaveLength(1);
+    expect(files.closeNow).not.toHaveBeenCalledWith(used);
+    retried.open();
+    expect((await again).get(digest)).toMatchObject({ size: 5000 });
+    await closing;
+    expect(await unsynced()).toEqual([]);
+  });
+
+  it('settle in one round at a time, however slow the disk is', async () => {
+    await store.close();
+    await open({ maxUnsyncedMs: 1 });
+    const slow = gate();
+    vi.mocked(files.syncData).mockImplementation(() => slow.opened);
+    const all = Array.from({ length: 8 }, (_, i) => patternBytes(100 + i));
+    for (const [i, content] of all.entries()) {
+      await putUnsynced(store, `blob-${i}`, content);
+      await setTimeout(5);
+    }
+    expect(files.syncData).toHaveBeenCalledTimes(1);
+    slow.open();
+    await expect.poll(unsynced).toEqual([]);
+  });
+
+  it('are synced at once when a flush of more bytes failed that were cut off since', async () => {
+    const staged = await store.stage('large');
+    const cut = gate();
+    vi.mocked(files.syncData).mockImplementationOnce(async () => {
+      await cut.opened;
+      throw systemError('EIO');
+    });
+    await staged.append(sourceOf(bytes));
+    await staged.append(sourceOf(Buffer.alloc(65 * MiB)));
+    expect(files.syncData).toHaveBeenCalledOnce();
+    const truncated = staged.truncate(bytes.length);
+    cut.open();
+    await truncated;
+    await expect(staged.commit(digest, { durable: false })).rejects.toMatchObject({ code: 'EIO' });
+    // These bytes may be lost.
+    expect(staged.size).toBe(0);
   });
 
   it('make way for a push of the same blob and for its deletion while they cannot be synced', async () => {

@@ -124,7 +124,7 @@ export class FsStagedBlob implements StagedBlob {
     return this.#exclusive(async () => {
       const size = this.size;
       const fd = await this.#file.open();
-      if (!durable && size <= maxUnsyncedBytes && !this.#hurry.signal.aborted) {
+      if (!durable && size <= maxUnsyncedBytes && !this.#hurry.signal.aborted && !this.#file.hasFailed) {
         const info = await this.#commitUnsynced(expected, fd);
         if (info !== undefined) return info;
       }

@@ -70,6 +70,11 @@ export class StagedFile {
     return this.#exists;
   }
 
+  /** Returns whether a flush in the background has failed. The next flush would not notice. */
+  get hasFailed(): boolean {
+    return this.#flushFailure !== undefined;
+  }
+
   /** Returns a descriptor for reading and writing; creates the file if needed. */
   async open(): Promise<number> {
     if (this.#fd !== undefined) return this.#fd;
