@@ -33,6 +33,7 @@ export function commonHeaders({ id, isPublic }: AnswerContext, caching = 'no-tra
 
 /** Returns the media type to serve content with: its own if it is one of `allowed`, otherwise `plainType`. */
 export function safeContentType(type: string | undefined, allowed: readonly string[]): string {
+  if (type !== undefined && allowed.includes(type)) return type;
   const bare = type?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   return allowed.includes(bare) ? bare : plainType;
 }

@@ -143,8 +143,9 @@ export interface Match<Row extends Endpoint> {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-interface CompiledRow<Row> {
-  readonly row: Row;
+/** A path of the table, and its row for each method. */
+interface Route<Row> {
+  readonly rows: Map<string, Row>;
   /** The segments before `wide`; all segments if there is none. */
   readonly head: readonly string[];
   /** The placeholder that matches several segments. */
@@ -158,10 +159,16 @@ interface CompiledRow<Row> {
  * Matches paths against a table of endpoints. It matches from the right, so images can be named `blobs` or `tags/list`.
  */
 export class RouteTable<Row extends Endpoint> {
-  readonly #rows: readonly CompiledRow<Row>[];
+  readonly #routes: readonly Route<Row>[];
 
   constructor(rows: readonly Row[]) {
-    this.#rows = rows.map(compile);
+    const routes = new Map<string, Route<Row>>();
+    for (const row of rows) {
+      const route = routes.get(row.path) ?? compile<Row>(row.path);
+      route.rows.set(row.method, row);
+      routes.set(row.path, route);
+    }
+    this.#routes = [...routes.values()];
   }
 
   /**
@@ -172,24 +179,20 @@ export class RouteTable<Row extends Endpoint> {
   match(method: string, path: string): Match<Row> | undefined {
     if (path.length > maxPathLength)
       throw new RegistryError('NAME_INVALID', { message: 'the path is too long', status: 414 });
-    const segments = path.split('/').slice(1);
-    const slash = segments.length > 1 && segments.at(-1) === '';
+    const segments = path.split('/');
+    const slash = segments.length > 2 && segments.at(-1) === '';
     if (slash) segments.pop();
-    const allowed = new Set<string>();
-    let matched: string | undefined;
-    for (const compiled of this.#rows) {
-      if ((slash && !compiled.endsWithSlash) || !fits(compiled, segments)) continue;
+    for (const route of this.#routes) {
+      if ((slash && !route.endsWithSlash) || !fits(route, segments)) continue;
       // The first path that fits wins for all methods: literal segments come before placeholders.
-      matched ??= compiled.row.path;
-      if (compiled.row.path !== matched) continue;
-      if (compiled.row.method === method) return { row: compiled.row, params: parseParams(compiled, segments) };
-      allowed.add(compiled.row.method);
+      const row = route.rows.get(method);
+      if (row !== undefined) return { row, params: parseParams(route, segments) };
+      throw new RegistryError('UNSUPPORTED', {
+        message: `method ${method.slice(0, 20)} is not supported for this path`,
+        headers: { Allow: [...route.rows.keys()].join(', ') },
+      });
     }
-    if (allowed.size === 0) return undefined;
-    throw new RegistryError('UNSUPPORTED', {
-      message: `method ${method.slice(0, 20)} is not supported for this path`,
-      headers: { Allow: [...allowed].join(', ') },
-    });
+    return undefined;
   }
 }
 
@@ -205,13 +208,13 @@ export function buildPath(path: string, params: Readonly<Record<string, string |
   return built.slice(0, -1);
 }
 
-function compile<Row extends Endpoint>(row: Row): CompiledRow<Row> {
-  const endsWithSlash = row.path.endsWith('/');
-  const segments = (endsWithSlash ? row.path.slice(0, -1) : row.path).split('/').slice(1);
-  const at = segments.findIndex((segment) => segment === ':name' || segment === ':image');
-  if (at < 0) return { row, head: segments, wide: undefined, tail: [], endsWithSlash };
+function compile<Row>(path: string): Route<Row> {
+  const endsWithSlash = path.endsWith('/');
+  const segments = (endsWithSlash ? path.slice(0, -1) : path).split('/');
+  const found = segments.findIndex((segment) => segment === ':name' || segment === ':image');
+  const at = found < 0 ? segments.length : found;
   return {
-    row,
+    rows: new Map(),
     head: segments.slice(0, at),
     wide: segments[at]?.slice(1),
     tail: segments.slice(at + 1),
@@ -219,38 +222,59 @@ function compile<Row extends Endpoint>(row: Row): CompiledRow<Row> {
   };
 }
 
-function fits({ head, wide, tail }: CompiledRow<unknown>, segments: readonly string[]): boolean {
+function fits({ head, wide, tail }: Route<unknown>, segments: readonly string[]): boolean {
   const spare = segments.length - head.length - tail.length;
   if (wide === undefined ? spare !== 0 : spare < 1) return false;
   return agree(tail, segments, segments.length - tail.length) && agree(head, segments, 0);
 }
 
+// These functions run for each request: loops without callbacks take a third of the time.
+
 function agree(pattern: readonly string[], segments: readonly string[], offset: number): boolean {
-  return pattern.every((segment, i) => segment.startsWith(':') || segment === segments[offset + i]);
+  for (let i = 0; i < pattern.length; i += 1) {
+    if (pattern[i] !== segments[offset + i] && pattern[i]?.startsWith(':') !== true) return false;
+  }
+  return true;
 }
 
-function parseParams({ head, wide, tail }: CompiledRow<unknown>, segments: readonly string[]): Record<string, unknown> {
+function parseParams({ head, wide, tail }: Route<unknown>, segments: readonly string[]): Record<string, unknown> {
   const params: Record<string, unknown> = {};
-  const take = (pattern: readonly string[], offset: number): void => {
-    pattern.forEach((segment, i) => {
-      // The table was compiled: each placeholder has a parser.
-      if (segment.startsWith(':'))
-        params[segment.slice(1)] = parsers[segment.slice(1) as keyof Placeholders](decode(segments[offset + i] ?? ''));
-    });
-  };
   if (wide !== undefined) {
-    const parts = segments.slice(head.length, segments.length - tail.length).map(decode);
-    // An encoded slash would join two segments into one.
-    if (parts.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
-    params[wide] = parsers[wide as keyof Placeholders](parts.join('/'));
+    const parts = segments.slice(head.length, segments.length - tail.length);
+    params[wide] = parsers[wide as keyof Placeholders](parts.some(isEncoded) ? decodeAll(parts) : parts.join('/'));
   }
-  take(head, 0);
-  take(tail, segments.length - tail.length);
+  addParams(params, head, segments, 0);
+  addParams(params, tail, segments, segments.length - tail.length);
   return params;
 }
 
+function addParams(
+  params: Record<string, unknown>,
+  pattern: readonly string[],
+  segments: readonly string[],
+  offset: number,
+): void {
+  for (let i = 0; i < pattern.length; i += 1) {
+    if (pattern[i]?.startsWith(':') !== true) continue;
+    // The table was compiled: each placeholder has a parser.
+    const name = pattern[i]?.slice(1) as keyof Placeholders;
+    params[name] = parsers[name](decode(segments[offset + i] ?? ''));
+  }
+}
+
+/** @throws RegistryError NAME_INVALID for an encoded slash, which would join two segments into one. */
+function decodeAll(parts: readonly string[]): string {
+  const decoded = parts.map(decode);
+  if (decoded.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
+  return decoded.join('/');
+}
+
+function isEncoded(text: string): boolean {
+  return text.includes('%');
+}
+
 function decode(text: string): string {
-  if (!text.includes('%')) return text;
+  if (!isEncoded(text)) return text;
   try {
     return decodeURIComponent(text);
   } catch (cause) {
