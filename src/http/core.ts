@@ -53,6 +53,8 @@ export interface RequestFacts {
   via: Principal['via'] | undefined;
   /** The change that the operation makes, if the journal does not record it. */
   change: string | undefined;
+  /** Set when the request counts as one of its client's. */
+  leave: Leave | undefined;
 }
 
 /** Called once the request is answered. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access/access.js';
 import type { ImageKey } from '../ports/metadata/images.js';
-import type { ResolvedName } from '../ports/repository.js';
+import type { Caller, ResolvedName } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
@@ -13,7 +13,7 @@ import type { Exchange, Handler } from './exchange.js';
 import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
 import { createCaller, mayUse, requiredGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
-import { findTarget, forwardTarget, refuseTarget } from './target.js';
+import { findTarget, forwardTarget, refuseTarget, type FoundTarget } from './target.js';
 import { readSessionCookie, refuseForeignOrigins } from './clients/session-cookie.js';
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
@@ -21,22 +21,68 @@ import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 /** The maximum length of a query. It has room for fifty tags; no supported request needs more. */
 const maxQueryLength = 8 * 1024;
 
+/** A request, as far as it can be read without a lookup. */
+interface Asked<Row extends Endpoint> {
+  readonly req: IncomingMessage;
+  readonly location: Location;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly client: ClientInfo;
+  readonly match: Match<Row>;
+  readonly resolved: ResolvedName | undefined;
+  readonly question: AccessQuestion;
+}
+
 /**
  * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates,
  * checks permissions, calls the handler. Access is decided before anything is looked up, so a refusal reveals nothing.
+ *
+ * What needs no promise is in functions of its own: an asynchronous function keeps all its variables on the heap.
  */
 export async function dispatch<Row extends Endpoint>(
   surface: Surface<Row>,
   source: CoreSource,
   req: IncomingMessage,
-  { prefix, url }: Location,
+  location: Location,
   facts: RequestFacts,
-  onEntered: (leave: Leave) => void,
 ): Promise<Reply | ForwardReply> {
   const core = source.opened ?? (await source.ready());
+  const asked = readRequest(core, surface, req, location, facts);
+  const { match, resolved, question } = asked;
+  const { row, params } = match;
+  // Health checks do not need a login, and work even with expired credentials.
+  const principal = row.access === 'none' ? anonymous : await authenticate(core, surface, req, question);
+  facts.principal = principal.id;
+  facts.via = principal.via;
+  if (row.access !== 'none') {
+    admit(core, surface, asked, principal);
+    if (!(await permits(core, principal, row, params, resolved))) throw core.access.refusal(principal, question);
+  }
+  if (surface.strictQuery === true && row.anyQuery !== true) refuseUnknown(row, asked.query);
+  const caller = describeCaller(core, asked, principal, facts);
+  const target = resolved && (findTarget(match, resolved) ?? (await refuseTarget(core, principal, match, resolved)));
+  const begun = begin(core, surface, source, asked, caller, target);
+  if (!(begun instanceof Promise)) return begun;
+  const handled = core.offload(req, await begun);
+  if (target === undefined) return handled;
+  const { repository } = target.at;
+  const reply =
+    row.op === 'blob.get' ? await core.redirects({ req, client: asked.client, repository }, handled) : handled;
+  return target.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
+}
+
+/** Applies the limits of the client and reads the request. @throws RegistryError when it is refused or invalid. */
+function readRequest<Row extends Endpoint>(
+  core: Core,
+  surface: Surface<Row>,
+  req: IncomingMessage,
+  location: Location,
+  facts: RequestFacts,
+): Asked<Row> {
+  const { url } = location;
   const client = core.readClient(req);
   facts.clientAddress = client.address;
-  onEntered(enter(core, client.address));
+  facts.leave = enter(core, client.address);
   core.rates.admitClient(client.address);
   const questionMark = url.indexOf('?');
   const path = questionMark < 0 ? url : url.slice(0, questionMark);
@@ -44,29 +90,49 @@ export async function dispatch<Row extends Endpoint>(
   if (match === undefined) {
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'no such endpoint' });
   }
-  facts.op = match.row.op;
-  surface.guard?.(req, match.row, core);
+  const { row } = match;
+  facts.op = row.op;
+  surface.guard?.(req, row, core);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
-  const { change } = match.row;
   // A dry run changes nothing, so the audit file does not record it.
-  if (change !== undefined && query.get('dry_run') !== 'true') facts.change = change;
+  if (row.change !== undefined && query.get('dry_run') !== 'true') facts.change = row.change;
   const resolved = resolveName(core, match, client, query);
-  const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
-  const principal = await admit(core, surface, match, req, question, resolved, facts);
-  if (surface.strictQuery === true && match.row.anyQuery !== true) refuseUnknown(match.row, query);
+  const question = { access: row.access, client, requiredGrants: requiredGrants(match, query) };
+  if (core.access.isPublic) refuseUnknownHosts(req, row, client, core.isKnownHost);
+  if (core.access.isOpen) refuseForeignPages(req, row, client, core.isKnownHost);
+  return { req, location, path, query, client, match, resolved, question };
+}
+
+/** Returns the caller of a permitted request. @throws RegistryError 508 when the request came back to this registry. */
+function describeCaller(
+  core: Core,
+  { req, client, question }: Asked<Endpoint>,
+  principal: Principal,
+  facts: RequestFacts,
+): Caller {
   const trail = readTrail(req.headers.via, core.instanceId);
   const actor = describeActor(req, principal, client, facts.id);
   if (principal.via === 'basic' || principal.via === 'host' || principal.via === 'session') core.audit?.login(actor);
   const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
-  const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
-  const target = resolved && (findTarget(match, resolved) ?? (await refuseTarget(core, principal, match, resolved)));
+  return createCaller(core.access, { principal, actor, trail, hasLeft }, question);
+}
+
+/** Starts the handler of a permitted request, or returns how to forward it. */
+function begin<Row extends Endpoint>(
+  core: Core,
+  surface: Surface<Row>,
+  source: CoreSource,
+  { req, location: { prefix }, path, query, client, match, question }: Asked<Row>,
+  caller: Caller,
+  target: FoundTarget | undefined,
+): Promise<Reply> | ForwardReply {
   const { pull } = core.hooks;
   const forwarded = target && forwardTarget(target, match, query, caller, pull === undefined);
   if (forwarded !== undefined) return forwarded;
   // Each op gets the parameters of its own path: the type of the record of handlers ensures it.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
-    requirePermission(core, principal, question, permission, at);
+    requirePermission(core, caller.principal, question, permission, at);
   const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
   const { params } = match;
   const work = core.bodies.use(req, client.address, (body) => {
@@ -76,10 +142,7 @@ export async function dispatch<Row extends Endpoint>(
   });
   // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
-  const handled = core.offload(req, await keepPace(req, work, core.uploadPace));
-  const isBlob = match.row.op === 'blob.get' && target !== undefined;
-  const reply = isBlob ? await core.redirects({ req, client, repository: target.at.repository }, handled) : handled;
-  return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
+  return keepPace(req, work, core.uploadPace);
 }
 
 /**
@@ -129,44 +192,32 @@ function resolveName(
   return name && directory.resolve(name, { host: client.host, namespace });
 }
 
-/** Authenticates the request and checks its permissions. @throws RegistryError when access is denied. */
-async function admit(
+function authenticate(
   core: Core,
   { takesSessions = false }: Pick<Surface<never>, 'takesSessions'>,
-  { row, params }: Match<Endpoint>,
   req: IncomingMessage,
   question: AccessQuestion,
-  resolved: ResolvedName | undefined,
-  facts: RequestFacts,
 ): Promise<Principal> {
-  const { access, rates } = core;
-  if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
-  if (access.isOpen) refuseForeignPages(req, row, question.client, core.isKnownHost);
-  // Health checks do not need a login, and work even with expired credentials.
-  const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question, takesSessions);
-  facts.principal = principal.id;
-  facts.via = principal.via;
-  if (row.access === 'none') return principal;
+  const { authorization } = req.headers;
+  const session = takesSessions ? readSessionCookie(req, question.client) : undefined;
+  if (core.authenticateHost === undefined) return core.access.authenticate({ authorization, session }, question);
+  return Promise.resolve(req)
+    .then(core.authenticateHost)
+    .then((host) => core.access.authenticate({ authorization, host, session }, question));
+}
+
+/** Refuses a user who is over the limit, and web pages that use the user's login. @throws RegistryError */
+function admit(
+  { rates }: Core,
+  { takesSessions = false }: Pick<Surface<never>, 'takesSessions'>,
+  { req, client, match: { row } }: Asked<Endpoint>,
+  principal: Principal,
+): void {
   rates.admitPrincipal(principal);
   // Browsers send the cookies of the host and a remembered password without asking the user.
   const isAutomatic = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
-  if (isAutomatic) refuseForeignPages(req, row, question.client);
-  if (takesSessions) refuseForeignOrigins(req, row, principal, question.client);
-  const isPermitted = await permits(core, principal, row, params, resolved);
-  if (!isPermitted) throw access.refusal(principal, question);
-  return principal;
-}
-
-async function authenticate(
-  core: Core,
-  req: IncomingMessage,
-  question: AccessQuestion,
-  takesSessions: boolean,
-): Promise<Principal> {
-  // Not awaited if the host application does not identify users, as most do not.
-  const host = core.authenticateHost === undefined ? undefined : await core.authenticateHost(req);
-  const session = takesSessions ? readSessionCookie(req, question.client) : undefined;
-  return await core.access.authenticate({ authorization: req.headers.authorization, host, session }, question);
+  if (isAutomatic) refuseForeignPages(req, row, client);
+  if (takesSessions) refuseForeignOrigins(req, row, principal, client);
 }
 
 function permits(

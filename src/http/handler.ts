@@ -9,7 +9,7 @@ import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import { noteChange, noteRefusal, userAgentOf } from './audit-notes.js';
 import { countBody, discardEarly, holdConnection } from './bodies/body.js';
-import type { CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
+import type { CoreSource, Location, RequestFacts, Surface } from './core.js';
 import { countAnswer, deliver, describeRequest, type Delivery, type Outcome } from './delivery.js';
 import { dispatch } from './dispatch.js';
 import type { Pipelines } from './limits/pipelines.js';
@@ -49,29 +49,21 @@ export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts
 
 async function answer<Row extends Endpoint>(
   surface: Surface<Row>,
-  { source, runtime, reportRefusal }: HandlerParts,
+  parts: HandlerParts,
   req: IncomingMessage,
   res: ServerResponse,
   location: Location,
   facts: RequestFacts,
 ): Promise<void> {
-  const startedAt = performance.now();
-  const { id, clientAddress: remoteAddress } = facts;
-  const readTraffic = countTraffic(req);
-  const onSlow = (): void => {
-    runtime.log.info(
-      { ...shownFacts(facts), ...describeRequest(req, id) },
-      'connection closed: client read the response too slowly',
-    );
-    reportRefusal('slow_download', facts.clientAddress);
-  };
-  const delivery: Delivery = { id, runtime, source, location, onSlow };
+  const { source, runtime, reportRefusal } = parts;
+  const measure = startMeasure(req, facts);
+  const onSlow = (): void => reportSlow(parts, req, facts);
+  const delivery: Delivery = { id: facts.id, runtime, source, location, onSlow };
   const discarding = discardEarly(req);
   const discardRest = holdConnection(req);
-  let leave: Leave = () => undefined;
   let outcome: Outcome;
   try {
-    const reply = await dispatch(surface, source, req, location, facts, (callback) => (leave = callback));
+    const reply = await dispatch(surface, source, req, location, facts);
     countAnswer(res, reply, facts.clientAddress, source);
     const delivered = deliver(req, res, reply, delivery);
     // Most answers are written at once: awaiting them too would take a turn of the queue of microtasks.
@@ -79,33 +71,60 @@ async function answer<Row extends Endpoint>(
     if (outcome.pulled !== undefined) source.opened?.onPulled(outcome.pulled);
     noteChange(source.opened?.audit, req, facts);
   } catch (thrown) {
-    const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
-    if (error.refusedLogin !== undefined) {
-      const { op, clientAddress } = facts;
-      const refused = { id, op, clientAddress, ...error.refusedLogin };
-      runtime.log.info(refused, 'login refused');
-      runtime.emit('login.refused', refused);
-    }
-    noteRefusal(source.opened?.audit, req, facts, error);
-    if (error.refusal !== undefined) reportRefusal(error.refusal, facts.clientAddress);
-    outcome = await deliver(req, res, withoutChallenge(req, errorReply(error)), delivery);
-    outcome = { ...outcome, errorCode: error.code };
+    outcome = await refuse(parts, req, res, facts, delivery, thrown);
   }
   if (discarding !== undefined) await discarding;
-  const isRead = req.complete || (await discardRest());
-  if (!isRead) reportRefusal('unread_body', facts.clientAddress);
-  leave();
-  const method = req.method ?? '';
+  if (!req.complete && !(await discardRest())) reportRefusal('unread_body', facts.clientAddress);
+  facts.leave?.();
+  report(surface, runtime, req, facts, outcome, measure);
+}
+
+/** Answers with the error for the client, and reports it. */
+async function refuse(
+  { source, runtime, reportRefusal }: HandlerParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  facts: RequestFacts,
+  delivery: Delivery,
+  thrown: unknown,
+): Promise<Outcome> {
+  const { id, op, clientAddress } = facts;
+  const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
+  if (error.refusedLogin !== undefined) {
+    const refused = { id, op, clientAddress, ...error.refusedLogin };
+    runtime.log.info(refused, 'login refused');
+    runtime.emit('login.refused', refused);
+  }
+  noteRefusal(source.opened?.audit, req, facts, error);
+  if (error.refusal !== undefined) reportRefusal(error.refusal, clientAddress);
+  const outcome = await deliver(req, res, withoutChallenge(req, errorReply(error)), delivery);
+  return { ...outcome, errorCode: error.code };
+}
+
+function reportSlow({ runtime, reportRefusal }: HandlerParts, req: IncomingMessage, facts: RequestFacts): void {
+  runtime.log.info(
+    { ...shownFacts(facts), ...describeRequest(req, facts.id) },
+    'connection closed: client read the response too slowly',
+  );
+  reportRefusal('slow_download', facts.clientAddress);
+}
+
+/** Logs a change of the management API, and emits the event of an answered request. */
+function report(
+  { audited }: Pick<Surface<never>, 'audited'>,
+  runtime: Runtime,
+  req: IncomingMessage,
+  facts: RequestFacts,
+  outcome: Outcome,
+  measure: Measure,
+): void {
+  const { method = '', url = '' } = req;
   const { status, errorCode } = outcome;
-  if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    const made = { method, url: shownUrl(req.url ?? ''), status, made: outcome.made };
+  if (audited === true && method !== 'GET' && errorCode === undefined) {
+    const made = { method, url: shownUrl(url), status, made: outcome.made };
     runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }
-  if (!runtime.isHeard('request')) return;
-  const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  const { bytesReceived, bytesSent } = readTraffic();
-  const measured = { durationMs, remoteAddress, bytesReceived, bytesSent };
-  runtime.emit('request', describeAnswered(req, facts, outcome, measured));
+  if (runtime.isHeard('request')) runtime.emit('request', describeAnswered(req, facts, outcome, measure));
 }
 
 function beginFacts(req: IncomingMessage, res: ServerResponse, runtime: Runtime): RequestFacts {
@@ -117,25 +136,35 @@ function beginFacts(req: IncomingMessage, res: ServerResponse, runtime: Runtime)
     clientAddress: req.socket.remoteAddress ?? '',
     via: undefined,
     change: undefined,
+    leave: undefined,
   };
 }
 
-type Traffic = Pick<RequestEvent, 'bytesReceived' | 'bytesSent'>;
+/** The start of a request. */
+interface Measure {
+  readonly at: number;
+  readonly remoteAddress: string;
+  readonly readReceived: () => number;
+  /** The bytes that its connection had written before. A connection serves one request at a time. */
+  readonly writtenBefore: number;
+}
 
-/** Counts the bytes of a request and its answer. The connection serves one request at a time. */
-function countTraffic(req: IncomingMessage): () => Traffic {
-  const { socket } = req;
-  const readReceived = countBody(req);
-  // Frameworks simulate requests in tests, with sockets that do not count.
-  const writtenBefore = socket.bytesWritten ?? 0;
-  return () => ({ bytesReceived: readReceived(), bytesSent: (socket.bytesWritten ?? 0) - writtenBefore });
+function startMeasure(req: IncomingMessage, { clientAddress }: RequestFacts): Measure {
+  return {
+    at: performance.now(),
+    // `facts` gets that of the client behind trusted proxies.
+    remoteAddress: clientAddress,
+    readReceived: countBody(req),
+    // Frameworks simulate requests in tests, with sockets that do not count.
+    writtenBefore: req.socket.bytesWritten ?? 0,
+  };
 }
 
 function describeAnswered(
   req: IncomingMessage,
   facts: RequestFacts,
   { status, errorCode, provenance }: Outcome,
-  measured: Traffic & Pick<RequestEvent, 'durationMs' | 'remoteAddress'>,
+  { at, remoteAddress, readReceived, writtenBefore }: Measure,
 ): RequestEvent {
   // No spreads and no Object.assign: several of them take a slow path of V8, about 3 µs per request.
   const event: { -readonly [Name in keyof RequestEvent]: RequestEvent[Name] } = {
@@ -146,10 +175,10 @@ function describeAnswered(
     method: req.method ?? '',
     url: shownUrl(req.url ?? ''),
     status,
-    durationMs: measured.durationMs,
-    bytesReceived: measured.bytesReceived,
-    bytesSent: measured.bytesSent,
-    remoteAddress: measured.remoteAddress,
+    durationMs: Math.round((performance.now() - at) * 1000) / 1000,
+    bytesReceived: readReceived(),
+    bytesSent: (req.socket.bytesWritten ?? 0) - writtenBefore,
+    remoteAddress,
   };
   const userAgent = userAgentOf(req);
   if (userAgent !== undefined) event.userAgent = userAgent;
@@ -162,7 +191,12 @@ function describeAnswered(
 }
 
 /** Returns the facts that are logged. */
-function shownFacts({ id, op, principal, clientAddress }: RequestFacts): Omit<RequestFacts, 'via' | 'change'> {
+function shownFacts({
+  id,
+  op,
+  principal,
+  clientAddress,
+}: RequestFacts): Omit<RequestFacts, 'via' | 'change' | 'leave'> {
   return { id, op, principal, clientAddress };
 }
 

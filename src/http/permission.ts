@@ -62,7 +62,8 @@ export function createCaller(
   question: AccessQuestion,
 ): Caller {
   const { principal, actor, trail, hasLeft } = asking;
-  const reaches = new Map<string, Promise<Reach>>();
+  // Most requests do not list anything.
+  let reaches: Map<string, Promise<Reach>> | undefined;
   const isAnonymousPull = principal.via === 'anonymous' && question.access === 'pull';
   // Lists each property, because spreading the parameter costs more than everything else here.
   return {
@@ -71,6 +72,7 @@ export function createCaller(
     trail,
     hasLeft,
     reach: (repository) => {
+      reaches ??= new Map();
       const known = reaches.get(repository) ?? access.reach(principal, repository);
       reaches.set(repository, known);
       return known;

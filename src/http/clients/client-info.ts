@@ -87,13 +87,13 @@ function schemeOf(req: IncomingMessage, route: Route | undefined): 'http' | 'htt
   return 'encrypted' in req.socket && req.socket.encrypted === true ? 'https' : 'http';
 }
 
-const hostPattern = /^(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]{2,45}\])(?::(?<port>[0-9]{1,5}))?$/i;
+const hostPattern = /^(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?$/i;
 
 /** Returns whether the text is a valid host. Strict, since it becomes part of URLs and of a quoted string in challenges. */
 function isHost(text: string): boolean {
-  if (text.length > 255) return false;
-  const match = hostPattern.exec(text);
-  return match !== null && Number(match.groups?.['port'] ?? 0) <= 65_535;
+  if (text.length > 255 || !hostPattern.test(text)) return false;
+  // The colons of an IPv6 address are in brackets.
+  return text.endsWith(']') || !text.includes(':') || Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535;
 }
 
 /** Returns the address of the peer, or `''` if the connection is closed or a Unix socket. */
