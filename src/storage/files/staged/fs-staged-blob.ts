@@ -11,7 +11,7 @@ import type { StagedFile } from './staged-file.js';
 import { digestInvalid, hasCode, toStorageError } from '../storage-errors.js';
 import { maxUnsyncedBytes } from '../unsynced-blobs.js';
 
-/** Larger batches fall out of the processor's cache before they are written. */
+/** Writing larger batches of small chunks takes several times as long. */
 const batchBytes = 1024 * 1024;
 
 /** The part of the store that a staged blob needs. */
