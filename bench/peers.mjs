@@ -142,7 +142,7 @@ export function distribution(id, program, version) {
 export function zot(program, version) {
   return {
     id: 'zot',
-    title: `zot ${version}`,
+    title: `zot ${version}`.trim(),
     prefix: '',
     command: async (folder) => {
       const port = await freePort();
