@@ -66,8 +66,8 @@ export class DamagedBlobs implements DamageRecords {
     );
   }
 
-  async #find(digest: Digest): Promise<DamageRecord | undefined> {
-    return (await this.#parts.metadata.document('damage', digest)) as DamageRecord | undefined;
+  #find(digest: Digest): Promise<DamageRecord | undefined> {
+    return this.#parts.metadata.document('damage', digest) as Promise<DamageRecord | undefined>;
   }
 }
 

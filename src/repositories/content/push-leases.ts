@@ -48,7 +48,8 @@ export class PushLeases {
     const who = identify(client);
     if (clients.has(who) || clients.size < maxClients) clients.set(who, (clients.get(who) ?? 0) + 1);
     this.#notes.set(key, { at: this.#now(), clients });
-    await this.#drops.get(key);
+    const drop = this.#drops.get(key);
+    if (drop !== undefined) await drop;
   }
 
   /** Notes that the client uploaded or mounted the blob. */
