@@ -55,6 +55,8 @@ it('a request that already passed through this registry is refused, and any othe
   expect(via).toMatch(/^1\.1 somebody, 1\.1 artifactapi-/);
   const again = await client.get('/v2/hub/app/manifests/v1', { Via: via });
   expect([again.status, again.codes]).toEqual([508, ['UNAVAILABLE']]);
+  // Before anything is looked up, even the repository.
+  expect((await client.get('/v2/nosuch/app/manifests/v1', { Via: via })).status).toBe(508);
 });
 
 it('a cache behind a cache answers HEAD for missing content and fetches a blob in one transfer', async () => {
