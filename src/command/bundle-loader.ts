@@ -47,8 +47,14 @@ export class BundleLoader {
     const module: Module = { exports: {} };
     this.#modules.set(id, module);
     const filename = path.join(this.#folder, id);
-    const run = this.#compile(filename).runInThisContext() as ModuleFunction;
-    run(module.exports, this.#require, module, filename);
+    try {
+      const run = this.#compile(filename).runInThisContext() as ModuleFunction;
+      run(module.exports, this.#require, module, filename);
+    } catch (error) {
+      // For example, too many files were open. The next call tries again.
+      this.#modules.delete(id);
+      throw error;
+    }
     return module.exports;
   }
 

@@ -98,7 +98,12 @@ describe('the loader of the bundle', () => {
     expect((await codeFiles()).filter((file) => file.name.endsWith(`.${process.pid}`))).toEqual([]);
   });
 
-  it('throws the error of the system for a file that cannot be read', () => {
-    expect(() => new BundleLoader(folder).load('./other.cjs')).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+  it('throws the error of the system for a file that cannot be read, and reads it when it is asked again', async () => {
+    const loader = new BundleLoader(folder);
+    const missing = expect.objectContaining({ code: 'ENOENT' });
+    expect(() => loader.load('./other.cjs')).toThrow(missing);
+    expect(() => loader.load('./other.cjs')).toThrow(missing);
+    await writeModule('other', 'exports.found = true;');
+    expect(loader.load('./other.cjs')).toEqual({ found: true });
   });
 });
