@@ -13,8 +13,8 @@ RUN if [ ! -d dist ]; then \
 # A first start saves the compiled program, because the user of the image cannot write there.
 RUN rm -rf dist/command/compile-cache; \
     node dist/command/cli.js serve --data /tmp/data & server=$!; \
-    until ls dist/command/compile-cache/program.* 2>/dev/null || ! kill -0 $server; do sleep 1; done; \
-    kill $server && wait $server
+    until ls dist/command/compile-cache/program.* 2>/dev/null || [ $((seconds += 1)) -gt 60 ]; do sleep 1; done; \
+    kill $server && wait $server && ls dist/command/compile-cache/program.*
 
 FROM ${BASE_IMAGE}
 ENV NODE_ENV=production

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxImage, busyboxTar, writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
-import { projectRoot } from './support/commands.js';
+import { projectRoot, run } from './support/commands.js';
 import { buildImage, describeContainer, startContainer, writeContainerConfig } from './support/container.js';
 import type { RegistryContainer } from './support/container.js';
 import { startDockerEngine } from './support/docker-engine.js';
@@ -142,6 +142,18 @@ describeClient('the container image', needs, () => {
     registry = await startContainer(engine, { image: next, config, volume });
     expect(await exec('ls', '/app')).toContain('NEXT');
     expect(await digestOf('kept')).toBe(digest);
+  });
+
+  test('the build context of a clone has everything that the build needs', async () => {
+    const context = join(bed.folder, 'clone');
+    const lines = (await readFile(join(projectRoot, '.dockerignore'), 'utf8')).split('\n');
+    for (const line of lines.filter((each) => each.startsWith('!')))
+      await cp(join(projectRoot, line.slice(1)), join(context, line.slice(1)), { recursive: true });
+    await symlink(join(projectRoot, 'node_modules'), join(context, 'node_modules'));
+    await run('npm', ['run', 'build'], { cwd: context });
+    const { stdout } = await run(process.execPath, ['dist/command/cli.js', '--version'], { cwd: context });
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(await readdir(join(context, 'dist'))).toEqual(expect.arrayContaining(['openapi.json', 'ui']));
   });
 
   test('BuildKit builds the same image from the Dockerfile', async () => {

@@ -1,10 +1,8 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { cp, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const root = path.join(import.meta.dirname, '../../..');
 const run = promisify(execFile);
@@ -59,19 +57,6 @@ it('the package contains the compiled sources, the schema of the config file, th
   expect((await packedFiles()).filter((file) => !isOfUi(file) && !isOfCommand(file))).toEqual(
     [...expected, ...deployed, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
   );
-});
-
-it('the build context of the Dockerfile has everything that the build needs', async () => {
-  const context = await makeScratchFolder();
-  const lines = readFileSync(path.join(root, '.dockerignore'), 'utf8').split('\n');
-  for (const line of lines.filter((each) => each.startsWith('!')))
-    await cp(path.join(root, line.slice(1)), path.join(context, line.slice(1)), { recursive: true });
-  await symlink(path.join(root, 'node_modules'), path.join(context, 'node_modules'));
-  await run('npm', ['run', 'build'], { cwd: context });
-  const { stdout } = await run(process.execPath, ['dist/command/cli.js', '--version'], { cwd: context });
-  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-  expect(readdirSync(path.join(context, 'dist'))).toEqual(expect.arrayContaining(['openapi.json', 'ui']));
-  await removeScratchFolder(context);
 });
 
 it('the package has the schema of the documentation', () => {
