@@ -35,6 +35,8 @@ import { byBytes, byCount } from './samples.mjs';
  */
 
 const settleMs = 1000;
+/** So many times as long as for requests. */
+const imageWarmUps = 8;
 
 /** @type {Measure[]} */
 export const measures = [
@@ -186,7 +188,9 @@ function images(name, title, connections) {
     sources: 0,
     run: async ({ drain, server, prefix, options: { seconds, warmSeconds } }) => {
       const upload = /** @type {const} */ ('chunked');
-      await runLoad(drain, 'images', server, { connections, seconds: warmSeconds, upload }, [`${prefix}bench/warm`]);
+      // A server in Node is slow until V8 has compiled what an image needs.
+      const warming = { connections, seconds: imageWarmUps * warmSeconds, upload };
+      await runLoad(drain, 'images', server, warming, [`${prefix}bench/warm`]);
       await recyclePages();
       return byCount(
         await runLoad(drain, 'images', server, { connections, seconds, upload }, [`${prefix}bench/images`]),

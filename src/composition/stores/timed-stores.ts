@@ -24,6 +24,7 @@ function timeBlobs(blobs: BlobStore, timings: StorageTimings): BlobStore {
   const reader = timings.acted('Reader');
   const writer = timings.acted('Writer');
   const commit = timings.acted('Commit');
+  const settle = timings.acted('Settle');
   const move = timings.acted('Move');
   const remove = timings.acted('Delete');
   // The store returns the same object while it is open in this process.
@@ -41,6 +42,7 @@ function timeBlobs(blobs: BlobStore, timings: StorageTimings): BlobStore {
     stat: (digest) => timed(blobs.stat(digest), stat),
     read: (digest, range) => timed(blobs.read(digest, range), reader),
     stage: async (id, options) => timeStaged(await timed(blobs.stage(id, options), writer)),
+    settle: (digests) => timed(blobs.settle(digests), settle),
     adopt: (id, file) => timed(blobs.adopt(id, file), move),
     delete: (digest, version) => timed(blobs.delete(digest, version), remove),
   });

@@ -5,7 +5,7 @@ const seconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
 const changes = [1, 10, 100, 1000];
 
 /** A timed call of the blob store. The names are those of distribution as far as it has the call. */
-export type StorageAction = 'Stat' | 'Reader' | 'Writer' | 'Commit' | 'Move' | 'Delete';
+export type StorageAction = 'Stat' | 'Reader' | 'Writer' | 'Commit' | 'Settle' | 'Move' | 'Delete';
 
 /** The durations of store operations. */
 export class StorageTimings {

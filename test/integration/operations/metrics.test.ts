@@ -51,6 +51,7 @@ describe('GET /api/v1/metrics', () => {
     ['registry_http_in_flight_requests{handler="management"}', 1],
     ['registry_http_in_flight_requests{handler="manifest"}', 0],
     ['registry_storage_action_seconds_count{driver="custom",action="Commit"}', 2],
+    ['registry_storage_action_seconds_count{driver="custom",action="Settle"}', 1],
     ['artifactapi_logins_refused_total{reason="wrong password"}', 1],
     ['artifactapi_garbage_runs_total', 1],
     ['artifactapi_upstream_breaker_open{repository="hub"}', 0],
