@@ -44,6 +44,8 @@ export class RequestTap {
   #accept(chunk: Buffer): boolean {
     this.#received += chunk.length;
     if (this.#taker === undefined || this.#req.readableFlowing !== true || this.#req.readableLength > 0) return false;
+    // The host may begin to listen later than we do.
+    if (this.#req.listenerCount('data') > 1) return false;
     this.#taker(chunk);
     return true;
   }

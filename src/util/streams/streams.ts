@@ -44,7 +44,7 @@ class BatchPump {
   #stop: () => void = ignore;
   #resolve: () => void = ignore;
   #reject: (error: unknown) => void = ignore;
-  readonly #isFreed: boolean;
+  #isFreed: boolean;
   readonly #batch: ChunkList;
   #taken = 0;
   #writing = false;
@@ -92,6 +92,8 @@ class BatchPump {
 
   #take(chunk: Buffer): void {
     if (this.#isFinished) return;
+    // The host may begin to listen later than we do, and then has the chunks too.
+    if (this.#isFreed && this.#source.listenerCount('data') > 1) this.#isFreed = false;
     const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
     const isTooMuch = chunk.length > allowed;
     const bytes = isTooMuch ? chunk.subarray(0, allowed) : chunk;

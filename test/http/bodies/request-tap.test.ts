@@ -136,6 +136,22 @@ describe('RequestTap', () => {
     });
   });
 
+  it('passes the chunks to a listener that the host adds later, too', async () => {
+    const body = patternBytes(2 * MiB);
+    await withRequest(body, async (req) => {
+      RequestTap.on(req);
+      const seen: Buffer[] = [];
+      let before = 0;
+      const collected = collect(req, (chunk) => {
+        if (before > 0) return;
+        before = chunk.length;
+        req.on('data', (later: Buffer) => seen.push(later));
+      });
+      expect((await collected).equals(body)).toBe(true);
+      expect(Buffer.concat(seen).equals(body.subarray(before))).toBe(true);
+    });
+  });
+
   it('leaves a simulated request to its stream', async () => {
     const parts = [Buffer.from('first'), Buffer.from('second')];
     const source = new Readable({

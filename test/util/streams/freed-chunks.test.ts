@@ -79,6 +79,17 @@ it('keeps the chunks of a request that something else reads too', async () => {
   expect(Buffer.concat(chunks).equals(body)).toBe(true);
 });
 
+it('keeps the chunks that a listener has which the host adds later', async () => {
+  const seen: Buffer[] = [];
+  const { written } = await send(100_000, (req) => {
+    RequestTap.on(req);
+    setImmediate(() => req.on('data', (chunk: Buffer) => seen.push(chunk)));
+  });
+  expect(written.equals(body)).toBe(true);
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen.every(({ length }) => length > 0)).toBe(true);
+});
+
 it('keeps the buffers of a stream that is not a request', async () => {
   const buffer = Buffer.alloc(100_000, 'x');
   await receive(Readable.from([buffer]), []);
