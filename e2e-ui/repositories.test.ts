@@ -152,7 +152,7 @@ describe('the forms of repositories', () => {
     expect(await remove.isDisabled()).toBe(true);
     await field(page, 'Type old to confirm').fill('old');
     await remove.click();
-    await page.getByRole('heading', { level: 1, name: 'Repositories' }).waitFor();
+    await page.getByRole('heading', { level: 1, name: 'Repositories', exact: true }).waitFor();
     expect((await scene.client.get('/api/v1/repositories/old')).status).toBe(404);
     await page.goto(`${scene.page}#/repositories/far?delete=true`);
     await page.getByText('repository "far" is a member of both').waitFor();

@@ -171,6 +171,19 @@ describe('FsBlobStore', () => {
     await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 3 * MiB });
   });
 
+  it('hashes what is left after bytes are cut off that the worker has read, or has not been told of', async () => {
+    const wrong = patternBytes(11 * MiB, 7);
+    const right = Buffer.concat([wrong.subarray(0, 9 * MiB), patternBytes(3 * MiB, 8)]);
+    const staged = await store.stage('cut');
+    await staged.append(sourceOf(wrong.subarray(0, 6 * MiB)));
+    await staged.append(sourceOf(wrong.subarray(6 * MiB)));
+    for (let time = 1; time <= 2; time++) {
+      await staged.truncate(9 * MiB);
+      await staged.append(sourceOf(right.subarray(9 * MiB)));
+    }
+    await expect(staged.commit(digestOf(right))).resolves.toMatchObject({ size: 12 * MiB });
+  });
+
   it('rejects a commit when the staged file cannot be read back', async () => {
     const bytes = patternBytes(3 * MiB);
     const staged = await store.stage('shrunk');
