@@ -7,6 +7,8 @@ import { closeFile, fill, openFile } from './system/files.js';
 const largeBytes = 4 * 1024 * 1024;
 /** Size of a read while there are several readers: with larger buffers, bytes leave the processor's cache before they are sent. */
 const sharedBytes = 512 * 1024;
+/** Size of a write to the client: a client that reads slowly is found by the bytes that it has not taken from one. */
+const maxWriteBytes = 1024 * 1024;
 /** Buffers of the large size. */
 const maxLarge = 2;
 /**
@@ -180,7 +182,8 @@ export class FileContent implements BlobContent {
         position += piece.bytes.length;
         ahead = position < this.#end ? pieces.read(position, this.#end - position) : undefined;
         // After a rejection the sink may still hold the buffer, so it never returns to the pool.
-        await writer.write(piece.bytes);
+        for (let at = 0; at < piece.bytes.length; at += maxWriteBytes)
+          await writer.write(piece.bytes.subarray(at, at + maxWriteBytes));
         pieces.giveBack(piece);
       }
     } finally {

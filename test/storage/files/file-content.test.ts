@@ -1,5 +1,6 @@
 import { truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BufferPool, FileContent } from '../../../src/storage/files/file-content.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
@@ -66,6 +67,19 @@ describe('FileContent and its buffers', () => {
     expect(contents.map((bytes) => bytes.equals(expected))).toEqual([true, true, true]);
     expect(pool.lent).toBe(0);
     expect(pool.kept).toBeGreaterThan(2);
+  });
+
+  it('writes at most 1 MiB at a time', async () => {
+    const lengths: number[] = [];
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        lengths.push(chunk.length);
+        done();
+      },
+    });
+    await new FileContent(path, size, undefined, new BufferPool(2)).writeTo(sink);
+    expect(Math.max(...lengths)).toBe(MiB);
+    expect(lengths.reduce((sum, length) => sum + length)).toBe(size);
   });
 
   it('reads 64 KiB at a time when the pool is exhausted, and counts lent buffers', async () => {
