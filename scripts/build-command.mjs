@@ -1,5 +1,6 @@
 // Bundles the compiled command and its packages into dist/command: it starts in less than half of the time. Runs after the
 // compiler. Does nothing without Vite, like build-ui.mjs.
+import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -52,6 +53,8 @@ await vite?.build({
   ...shared,
   build: { ...build, ssr: `${root}/dist/src/command/cli.js`, emptyOutDir: false },
 });
+// npm makes it executable only when it links the package: npx in the clone could not run the result of a later build.
+if (vite !== undefined) chmodSync(`${root}/dist/command/cli.js`, 0o755);
 
 /** Leaves the native part of LevelDB where npm installed it. */
 function nativeModule() {

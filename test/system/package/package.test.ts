@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
@@ -57,6 +57,10 @@ it('the package contains the compiled sources, the schema of the config file, th
   expect((await packedFiles()).filter((file) => !isOfUi(file) && !isOfCommand(file))).toEqual(
     [...expected, ...deployed, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
   );
+});
+
+it.runIf(process.platform !== 'win32')('the command is executable', () => {
+  expect(statSync(path.join(root, 'dist/command/cli.js')).mode & 0o777).toBe(0o755);
 });
 
 it('the package has the schema of the documentation', () => {
