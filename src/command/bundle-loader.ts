@@ -48,6 +48,7 @@ export class BundleLoader {
     this.#modules.set(id, module);
     const filename = path.join(this.#folder, id);
     try {
+      // A script has no static type. The build makes each file a function.
       const run = this.#compile(filename).runInThisContext() as ModuleFunction;
       run(module.exports, this.#require, module, filename);
     } catch (error) {

@@ -15,6 +15,7 @@ function fail(message: string): never {
 
 function load(bundle: BundleLoader, limit: number | undefined): typeof Commands {
   try {
+    // The build makes this file from commands.ts.
     return bundle.load('./commands.cjs') as typeof Commands;
   } catch (error) {
     const explanation = explainLoadFailure(error, limit);

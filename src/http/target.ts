@@ -36,6 +36,7 @@ export async function refuseTarget(
   { repository }: ResolvedName,
 ): Promise<never> {
   const known = await listKnown(core, principal);
+  // The route table parsed the parameter.
   if (repository === undefined) throw nameUnknown(params['name'] as WireName, known);
   return refuseWrites(repository, known);
 }

@@ -241,6 +241,7 @@ function parseParams({ head, wide, tail }: Route<unknown>, segments: readonly st
   const params: Record<string, unknown> = {};
   if (wide !== undefined) {
     const parts = segments.slice(head.length, segments.length - tail.length);
+    // The table was compiled: each placeholder has a parser.
     params[wide] = parsers[wide as keyof Placeholders](parts.some(isEncoded) ? decodeAll(parts) : parts.join('/'));
   }
   addParams(params, head, segments, 0);

@@ -1,7 +1,7 @@
 import { firstOf, type AnswerHeaders } from './answer-headers.js';
 import { failed } from './verdict.js';
 
-/** The parts of a URL that a request needs. A `URL` has them, and whoever knows them need not parse one. */
+/** The parts of a URL that a request needs. A `URL` has them; code that knows them does not have to parse one. */
 export type RequestUrl = Pick<
   URL,
   'href' | 'origin' | 'protocol' | 'hostname' | 'host' | 'port' | 'pathname' | 'search'

@@ -67,6 +67,7 @@ export class DamagedBlobs implements DamageRecords {
   }
 
   #find(digest: Digest): Promise<DamageRecord | undefined> {
+    // Only this class stores documents of this kind.
     return this.#parts.metadata.document('damage', digest) as Promise<DamageRecord | undefined>;
   }
 }

@@ -29,6 +29,7 @@ function hasArrived(body: Readable): boolean {
 /** Returns the body, if all of it has arrived and nothing of it was read. Reading it so needs neither listeners nor a timer. */
 export function takeArrived(body: Readable): Buffer | undefined {
   if (!hasArrived(body) || body.readableDidRead || body.destroyed) return undefined;
+  // Untyped in Node. Bodies of answers have no encoding, so their chunks are buffers.
   return (body.read() as Buffer | null) ?? Buffer.alloc(0);
 }
 
