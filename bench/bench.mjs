@@ -85,7 +85,8 @@ async function takeMode(bench, mode) {
   const folder = join(bench.workspace, mode);
   await mkdir(folder);
   const sources = await makeSources(bench, folder, measures, sizeOf(mode, bench.options));
-  const upstream = upstreamPeer && (await ServerProcess.start(await upstreamPeer.command(join(folder, 'upstream'))));
+  const upstream =
+    upstreamPeer && (await ServerProcess.start(await upstreamPeer.command(join(folder, 'upstream')), folder));
   /** @type {Stage} */
   const stage = { bench, measures, servers, folder, sources, ...(upstream === undefined ? {} : { upstream }) };
   try {
@@ -154,7 +155,8 @@ async function takeMeasure(stage, measure) {
  */
 async function takeSample({ bench: { drain, options }, folder, sources, upstream }, measure, peer) {
   const home = join(folder, measure.writes ? `${peer.id}-fresh` : peer.id);
-  const server = await ServerProcess.start(await peer.command(home, upstream?.port));
+  const setting = { upstreamPort: upstream?.port, accessLog: options.accessLog };
+  const server = await ServerProcess.start(await peer.command(home, setting), folder);
   try {
     return await measure.run({
       id: peer.id,

@@ -12,7 +12,7 @@ export async function fillRegistries({ bench: { options, say }, measures, server
   const [source = sources.warm] = sources.large;
   for (const peer of servers) {
     const begin = performance.now();
-    const server = await ServerProcess.start(await peer.command(join(folder, peer.id)));
+    const server = await ServerProcess.start(await peer.command(join(folder, peer.id)), folder);
     const { port } = server;
     try {
       await fillLibrary({ port, prefix: peer.prefix, source, ...options }, parts);
@@ -45,7 +45,10 @@ export async function fillCaches({ bench: { drain, say }, measures, servers, fol
   const blobs = parts.has('blob') ? sources.large.map(({ digest }) => places.largeBlob(digest)) : [];
   const manifests = parts.has('image') ? [places.manifestByTag, places.manifestByDigest] : [];
   for (const peer of servers) {
-    const server = await ServerProcess.start(await peer.command(join(folder, peer.id), upstream?.port));
+    const server = await ServerProcess.start(
+      await peer.command(join(folder, peer.id), { upstreamPort: upstream?.port }),
+      folder,
+    );
     try {
       for (const place of [...blobs, ...manifests]) {
         await runLoad(drain, 'get', server, { connections: 1, requests: 1 }, [`/v2/${peer.prefix}${place}`]);

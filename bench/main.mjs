@@ -43,7 +43,8 @@ async function main(args) {
   };
   const results = await takeMeasures({ options, drain, workspace, lineUps, measures, say });
   const verdicts = judge(results);
-  const table = `${formatResults(results, lineUps)}\n\n${formatVerdicts(verdicts)}\n`;
+  const logs = options.accessLog ? 'All registries logged each request.\n' : '';
+  const table = `${formatResults(results, lineUps)}\n${logs}\n${formatVerdicts(verdicts)}\n`;
   const seconds = Math.round((performance.now() - begin) / 1000);
   const servers = titlesOf(results, lineUps);
   await save({ machine, options, seconds, servers, results, verdicts }, table);

@@ -19,6 +19,7 @@ import { freePort } from './free-port.mjs';
  * @property {number} nodes The number of our nodes; 0 for distribution.
  * @property {boolean} hashes Whether nginx sends all requests for a blob to one node.
  * @property {object[]} repositories
+ * @property {boolean} accessLog Whether the registries log each request.
  */
 
 const credentials = { accessKeyId: 'AKBENCH', secretAccessKey: 'SKBENCH' };
@@ -26,7 +27,8 @@ const bucket = 'registry';
 const root = join(import.meta.dirname, '..');
 
 /** @type {NodesOptions} */
-const { program, versitygw, folder, port, nodes, hashes, repositories } = JSON.parse(process.argv[2] ?? '');
+const { program, versitygw, folder, port, nodes, hashes, repositories, accessLog } = JSON.parse(process.argv[2] ?? '');
+const logLevel = accessLog ? 'info' : 'error';
 /** @type {(() => Promise<unknown>)[]} */
 const stops = [];
 process.on('SIGTERM', () => void stopAll());
@@ -90,7 +92,7 @@ async function startNodes() {
     const config = join(folder, `config-${ports.indexOf(own)}.yml`);
     // JSON is YAML too.
     await writeFile(config, JSON.stringify({ storage, access: 'open', trustedProxies: ['127.0.0.1'], repositories }));
-    const settings = ['--host', '127.0.0.1', '--port', String(own), '--log-level', 'error', '--config', config];
+    const settings = ['--host', '127.0.0.1', '--port', String(own), '--log-level', logLevel, '--config', config];
     start(process.execPath, [program, 'serve', ...settings]);
     // The first one creates the tables.
     await accepts(own);
@@ -184,7 +186,7 @@ async function startDistribution() {
   };
   const settings = {
     version: 0.1,
-    log: { accesslog: { disabled: true }, level: 'error' },
+    log: { accesslog: { disabled: !accessLog }, level: logLevel },
     storage: { s3, redirect: { disable: true }, cache: { blobdescriptor: 'redis' }, delete: { enabled: true } },
     redis: { addrs: [`127.0.0.1:${redis}`] },
     http: { addr: `127.0.0.1:${port}` },

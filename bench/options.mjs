@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
  * @property {string} server The program to measure.
  * @property {string | undefined} before An earlier build of the program, to compare with.
  * @property {string | undefined} folder The folder for temporary data.
+ * @property {boolean} accessLog Whether the registries log each request.
  * @property {boolean} quick
  * @property {boolean} gates
  */
@@ -36,6 +37,7 @@ export const usage = `npm run bench -- [options]
   --server PATH    the program to measure (dist/command/cli.js); it gets the arguments of "artifactapi serve"
   --before PATH    also measure an earlier build of the program, as one more peer
   --folder PATH    the folder for temporary data (the system's temporary folder)
+  --access-log     let all registries log each request, to a file, as they do by default (otherwise none does)
   --gates          exit with status 1 if a gate fails or was not measured
   --list           list the measures
 
@@ -60,6 +62,7 @@ export function readOptions(args) {
       server: { type: 'string', default: 'dist/command/cli.js' },
       before: { type: 'string' },
       folder: { type: 'string' },
+      'access-log': { type: 'boolean', default: false },
       gates: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -78,6 +81,7 @@ export function readOptions(args) {
     server: values.server,
     before: values.before,
     folder: values.folder,
+    accessLog: values['access-log'],
     quick: values.quick,
     gates: values.gates,
     list: values.list,

@@ -8,11 +8,15 @@ import { freePort } from './free-port.mjs';
  * @property {string} id
  * @property {string} title With its version.
  * @property {string} prefix The prefix of the names of repositories.
- * @property {(folder: string, upstreamPort?: number) => Promise<import('./server-process.mjs').Command>} command Returns
- *   the command that serves the content of the folder or of an upstream.
+ * @property {(folder: string, setting?: Setting) => Promise<import('./server-process.mjs').Command>} command Returns the command
+ *   that serves the content of the folder or of an upstream.
  */
 
-const settings = ['--host', '127.0.0.1', '--port', '0', '--log-level', 'error'];
+/**
+ * @typedef {object} Setting
+ * @property {number | undefined} [upstreamPort]
+ * @property {boolean} [accessLog] Whether a registry logs each request, in the way that is its default.
+ */
 
 /**
  * @param {string} program
@@ -24,9 +28,9 @@ export function ours(program, version) {
     id: 'ours',
     title: `artifactapi ${version}`,
     prefix: 'local/',
-    command: async (folder) => ({
+    command: async (folder, { accessLog = false } = {}) => ({
       program: process.execPath,
-      args: [program, 'serve', ...settings, '--data', join(folder, 'data')],
+      args: [program, 'serve', ...flags(accessLog), '--data', join(folder, 'data')],
     }),
   };
 }
@@ -52,12 +56,12 @@ export function oursBefore(program, version, cache) {
   return {
     ...ours(program, version),
     prefix: 'hub/',
-    command: async (folder, upstreamPort) => {
+    command: async (folder, { upstreamPort, accessLog = false } = {}) => {
       const config = join(folder, 'config.yml');
       await mkdir(folder, { recursive: true });
       // JSON is YAML too.
       await writeFile(config, JSON.stringify({ repositories: [{ ...remote(upstreamPort), cache }] }));
-      const args = [program, 'serve', ...settings, '--data', join(folder, 'data'), '--config', config];
+      const args = [program, 'serve', ...flags(accessLog), '--data', join(folder, 'data'), '--config', config];
       return { program: process.execPath, args };
     },
   };
@@ -75,7 +79,7 @@ export function oursBehindNginx(program, version, offloads) {
     ...ours(program, version),
     id: offloads ? 'ours' : 'proxied',
     title: `artifactapi ${version} behind nginx, ${offloads ? 'which sends blobs' : 'which proxies all bytes'}`,
-    command: async (folder) => {
+    command: async (folder, { accessLog = false } = {}) => {
       const port = await freePort();
       const sidecar = [
         join(import.meta.dirname, 'sidecar.mjs'),
@@ -83,6 +87,7 @@ export function oursBehindNginx(program, version, offloads) {
         folder,
         String(await freePort()),
         String(port),
+        logLevel(accessLog),
       ];
       const args = [...sidecar, ...(offloads ? ['x-accel'] : [])];
       return { program: process.execPath, args, hasChildren: true, port };
@@ -99,11 +104,11 @@ export function oursBehindNginx(program, version, offloads) {
 export function onS3(peer, options) {
   return {
     ...peer,
-    command: async (folder, upstreamPort) => {
+    command: async (folder, { upstreamPort, accessLog = false } = {}) => {
       const port = await freePort();
       const repositories = upstreamPort === undefined ? [{ name: 'local', type: 'local' }] : [remote(upstreamPort)];
       await mkdir(folder, { recursive: true });
-      const all = { hashes: true, ...options, folder, port, repositories };
+      const all = { hashes: true, ...options, folder, port, repositories, accessLog };
       const args = [join(import.meta.dirname, 'nodes.mjs'), JSON.stringify(all)];
       return { program: process.execPath, args, hasChildren: true, port };
     },
@@ -122,12 +127,12 @@ export function distribution(id, program, version) {
     id,
     title: `distribution ${version}`,
     prefix: '',
-    command: async (folder, upstreamPort) => {
+    command: async (folder, { upstreamPort, accessLog = false } = {}) => {
       const port = await freePort();
       const config = join(folder, 'config.yml');
       const proxy = upstreamPort === undefined ? '' : `proxy:\n  remoteurl: ${upstreamUrl(upstreamPort)}\n`;
       await mkdir(folder, { recursive: true });
-      await writeFile(config, distributionConfig(join(folder, 'data'), port) + proxy);
+      await writeFile(config, distributionConfig(join(folder, 'data'), port, accessLog) + proxy);
       return { program, args: ['serve', config], environment: { OTEL_TRACES_EXPORTER: 'none' }, port };
     },
   };
@@ -144,13 +149,13 @@ export function zot(program, version) {
     id: 'zot',
     title: `zot ${version}`.trim(),
     prefix: '',
-    command: async (folder) => {
+    command: async (folder, { accessLog = false } = {}) => {
       const port = await freePort();
       const config = join(folder, 'config.json');
       const settings = {
         storage: { rootDirectory: join(folder, 'data'), commit: true, gc: false },
         http: { address: '127.0.0.1', port: String(port) },
-        log: { level: 'error' },
+        log: { level: logLevel(accessLog) },
       };
       await mkdir(folder, { recursive: true });
       await writeFile(config, JSON.stringify(settings));
@@ -169,7 +174,7 @@ export function bareProxy(version) {
     id: 'http-proxy',
     title: `http-proxy ${version}`,
     prefix: '',
-    command: async (_folder, upstreamPort) => ({
+    command: async (_folder, { upstreamPort } = {}) => ({
       program: process.execPath,
       args: [join(import.meta.dirname, 'bare-proxy.mjs'), upstreamUrl(upstreamPort)],
     }),
@@ -192,6 +197,19 @@ export function staticUpstream() {
   };
 }
 
+/** @param {boolean} accessLog */
+function flags(accessLog) {
+  return ['--host', '127.0.0.1', '--port', '0', '--log-level', logLevel(accessLog)];
+}
+
+/**
+ * Returns the level at which a registry logs each request, or only errors. They have the same name in all of them.
+ * @param {boolean} accessLog
+ */
+function logLevel(accessLog) {
+  return accessLog ? 'info' : 'error';
+}
+
 /** @param {number | undefined} upstreamPort */
 function remote(upstreamPort) {
   // Tags must stay fresh for all rounds, and the default TTL is 5 minutes.
@@ -205,16 +223,17 @@ function upstreamUrl(port) {
 }
 
 /**
- * Configures distribution for speed: no access log, and descriptors cached in memory.
+ * Configures distribution for speed: descriptors cached in memory.
  * @param {string} folder
  * @param {number} port
+ * @param {boolean} accessLog
  */
-function distributionConfig(folder, port) {
+function distributionConfig(folder, port, accessLog) {
   return `version: 0.1
 log:
   accesslog:
-    disabled: true
-  level: error
+    disabled: ${!accessLog}
+  level: ${logLevel(accessLog)}
 storage:
   filesystem:
     rootdirectory: ${JSON.stringify(folder)}

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { send } from './client.mjs';
 import { endWithUs } from './cleanup.mjs';
@@ -20,38 +22,47 @@ const quietMs = 300;
 const quietLimitMs = 60_000;
 /** The same on every Linux that Node runs on. */
 const ticksPerSecond = 100;
+const maxOutput = 20_000;
+
+let started = 0;
 
 /** A server process. */
 export class ServerProcess {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
-  #output = '';
+  #output;
+  #failure = '';
   port = 0;
   /** Whether it has children, whose CPU time and memory count too. */
   hasChildren;
   /** From the start of the process to the first 200 on /v2/. */
   startMs = 0;
 
-  /** @param {Command} command */
-  constructor({ program, args, environment, hasChildren = false }) {
+  /**
+   * @param {Command} command
+   * @param {string} folder
+   */
+  constructor({ program, args, environment, hasChildren = false }, folder) {
     // An outgoing proxy of this machine cannot reach our loopback address.
     const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1', ...environment };
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    // An access log in a pipe would take our CPU time.
+    this.#output = join(folder, `output-${++started}`);
+    const output = openSync(this.#output, 'w');
+    const child = spawn(program, args, { stdio: ['ignore', output, output], env });
+    closeSync(output);
     this.hasChildren = hasChildren;
     this.#child = endWithUs(child, hasChildren ? 'SIGTERM' : 'SIGKILL');
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.on('data', (chunk) => (this.#output = (this.#output + String(chunk)).slice(-20_000)));
-    }
-    this.#child.on('error', (error) => (this.#output += error.message));
+    child.on('error', (error) => (this.#failure = error.message));
   }
 
   /**
    * Starts the server and waits until it answers.
    * @param {Command} command
+   * @param {string} folder For a file with the output, which exists until the server stops.
    */
-  static async start(command) {
+  static async start(command, folder) {
     const begin = performance.now();
-    const server = new ServerProcess(command);
+    const server = new ServerProcess(command, folder);
     server.port = command.port ?? (await server.#until(() => server.#announcedPort()));
     await server.#until(() => server.#answers());
     server.startMs = performance.now() - begin;
@@ -108,12 +119,14 @@ export class ServerProcess {
 
   /** Stops the process with SIGTERM, and after a timeout with SIGKILL. Resolves when it has exited. */
   async stop() {
-    if (!this.#isRunning()) return;
-    const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopLimitMs);
-    await ended;
-    clearTimeout(timer);
+    if (this.#isRunning()) {
+      const ended = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopLimitMs);
+      await ended;
+      clearTimeout(timer);
+    }
+    rmSync(this.#output, { force: true });
   }
 
   #isRunning() {
@@ -132,12 +145,15 @@ export class ServerProcess {
       if (found !== undefined) return found;
       await sleep(2);
     }
+    // Why a program could not be started is reported only now.
+    await sleep(0);
+    const output = readFileSync(this.#output, 'utf8').slice(-maxOutput);
     await this.stop();
-    throw new Error(`${this.#child.spawnargs.join(' ')} did not start:\n${this.#output}`);
+    throw new Error(`${this.#child.spawnargs.join(' ')} did not start:\n${output}${this.#failure}`);
   }
 
   #announcedPort() {
-    const port = /http:\/\/127\.0\.0\.1:([1-9]\d*)/.exec(this.#output)?.[1];
+    const port = /http:\/\/127\.0\.0\.1:([1-9]\d*)/.exec(readFileSync(this.#output, 'utf8'))?.[1];
     return port === undefined ? undefined : Number(port);
   }
 

@@ -42,23 +42,27 @@ async function measure() {
   const folder = await mkdtemp(join(tmpdir(), 'artifactapi-short-'));
   removeWithUs(folder);
   const program = join(import.meta.dirname, '..', 'dist', 'command', 'cli.js');
-  /** @param {import('./peers.mjs').Peer} peer @param {string} name @param {number} [port] */
-  const start = async (peer, name, port) => ServerProcess.start(await peer.command(join(folder, name), port));
+  /** @param {import('./peers.mjs').Peer} peer @param {string} name @param {import('./peers.mjs').Setting} [setting] */
+  const start = async (peer, name, setting) =>
+    ServerProcess.start(await peer.command(join(folder, name), setting), folder);
   const upstream = await start(staticUpstream(), 'upstream');
+  const upstreamPort = upstream.port;
   const registry = await start(ours(program, ''), 'registry');
-  const remote = await start(oursBefore(program, '', false), 'remote', upstream.port);
-  const proxy = await start(bareProxy(''), 'proxy', upstream.port);
+  const logging = await start(ours(program, ''), 'logging', { accessLog: true });
+  const remote = await start(oursBefore(program, '', false), 'remote', { upstreamPort });
+  const proxy = await start(bareProxy(''), 'proxy', { upstreamPort });
   const path = `/v2/${staticManifest}`;
   const local = path.replace('/v2/', '/v2/local/');
-  await pushManifest(registry.port, local, upstream.port, path);
+  for (const { port } of [registry, logging]) await pushManifest(port, local, upstreamPort, path);
   const ratios = {
     'manifest-tag': await compare({ server: registry, path: local }, { server: upstream, path }),
+    'manifest-tag-logged': await compare({ server: logging, path: local }, { server: upstream, path }),
     'passthrough-small': await compare(
       { server: remote, path: path.replace('/v2/', '/v2/hub/') },
       { server: proxy, path },
     ),
   };
-  for (const server of [registry, remote, proxy, upstream]) await server.stop();
+  for (const server of [registry, logging, remote, proxy, upstream]) await server.stop();
   return ratios;
 }
 

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const [program = '', folder = '', registryPort = '', nginxPort = '', sendfile = ''] = process.argv.slice(2);
+const [program = '', folder = '', registryPort = '', nginxPort = '', logLevel = '', sendfile = ''] =
+  process.argv.slice(2);
 const data = join(folder, 'data');
 const run = join(folder, 'nginx');
 
@@ -17,7 +18,7 @@ await writeFile(
 const nginxConfig = join(run, 'nginx.conf');
 await writeFile(nginxConfig, configure());
 
-const settings = ['--host', '127.0.0.1', '--port', registryPort, '--log-level', 'error', '--data', data];
+const settings = ['--host', '127.0.0.1', '--port', registryPort, '--log-level', logLevel, '--data', data];
 const children = [
   spawn(process.execPath, [program, 'serve', ...settings, '--config', config], { stdio: 'inherit' }),
   spawn('nginx', ['-e', 'stderr', '-p', run, '-c', nginxConfig], { stdio: 'inherit' }),
