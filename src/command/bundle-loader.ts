@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { Script } from 'node:vm';
 import { crc32 } from 'node:zlib';
+import { scriptFolder } from './stack-sources.js';
 
 /** The value of each file: a CommonJS module as a function (scripts/build-command.mjs). */
 type ModuleFunction = (exports: object, require: Require, module: Module, filename: string) => void;
@@ -78,7 +79,10 @@ export class BundleLoader {
   #compile(filename: string): Script {
     const source = readFileSync(filename);
     const cachedData = readCode(codeFileOf(filename), source);
-    const script = new Script(source.toString('latin1'), { filename, cachedData });
+    const script = new Script(source.toString('latin1'), {
+      filename: `${scriptFolder}${path.basename(filename)}`,
+      cachedData,
+    });
     // Rejected: from another version of V8, or one with other flags.
     const isCached = cachedData !== undefined && script.cachedDataRejected !== true;
     if (!isCached) this.#uncached.push({ file: codeFileOf(filename), script, source });

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { explainLoadFailure, explainLowLimit, readOpenFileLimit } from '../util/open-file-limit.js';
 import { BundleLoader } from './bundle-loader.js';
 import type * as Commands from './commands.js';
+import { traceSources } from './stack-sources.js';
 
 /** By then, a server has called the functions that a start needs. */
 const savedAfterMs = 2000;
@@ -27,7 +28,9 @@ function load(bundle: BundleLoader, limit: number | undefined): typeof Commands 
 const limit = readOpenFileLimit();
 const problem = explainLowLimit(limit);
 if (problem !== undefined) fail(problem);
-const bundle = new BundleLoader(fileURLToPath(new URL('.', import.meta.url)));
+const folder = fileURLToPath(new URL('.', import.meta.url));
+traceSources(folder);
+const bundle = new BundleLoader(folder);
 const { run } = load(bundle, limit);
 // Other commands call few of these functions.
 if (process.argv[2] === 'serve') setTimeout(() => bundle.save(), savedAfterMs).unref();

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, symlink } from 'node:fs/promises';
 import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '../../..');
@@ -87,6 +88,15 @@ export class Command {
       await Promise.race([once(stream, 'data'), once(stream, 'close')]);
     }
   }
+}
+
+/** Copies the command into a folder, without its compiled code and without package.json. Returns the folder of the copy. */
+export async function copyCommand(folder: string): Promise<string> {
+  const copy = path.join(folder, 'dist/command');
+  const isSource = (from: string): boolean => path.basename(from) !== 'compile-cache';
+  await cp(path.join(root, 'dist/command'), copy, { recursive: true, filter: isSource });
+  await symlink(path.join(root, 'node_modules'), path.join(folder, 'node_modules'), 'junction');
+  return copy;
 }
 
 /** Matches `http://127.0.0.1:<port>` in the output of a server. */

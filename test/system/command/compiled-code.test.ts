@@ -1,7 +1,7 @@
-import { cp, readdir, stat, symlink } from 'node:fs/promises';
+import { cp, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { Command, originOf } from '../../support/servers/command.js';
+import { Command, copyCommand, originOf } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
@@ -14,12 +14,9 @@ it('a server saves its compiled code beside the program and starts with it; othe
   const cleanups = new Cleanups();
   const folder = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(folder));
-  const program = path.join(folder, 'dist/command');
+  const program = await copyCommand(folder);
   const code = path.join(program, 'compile-cache');
-  const isSource = (from: string): boolean => path.basename(from) !== 'compile-cache';
-  await cp(path.join(root, 'dist/command'), program, { recursive: true, filter: isSource });
   await cp(path.join(root, 'package.json'), path.join(folder, 'package.json'));
-  await symlink(path.join(root, 'node_modules'), path.join(folder, 'node_modules'), 'junction');
   const run = (...args: readonly string[]): Command => {
     const command = new Command(path.relative(root, path.join(program, 'cli.js')), args, { cwd: folder });
     cleanups.add(() => command.destroy());

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { createRenamer } from '../../../src/command/stack-sources.js';
 
 const root = path.join(import.meta.dirname, '../../..');
 const run = promisify(execFile);
@@ -33,14 +34,52 @@ it('the package contains the built web UI, each file with its compressed forms',
 
 it('the package contains the command in a few files, with the licenses of the packages in it', async () => {
   const files = (await packedFiles()).filter(isOfCommand);
-  expect(files.filter((file) => !/^dist\/command\/[\w-]+\.cjs$/.test(file))).toEqual([
+  expect(files.filter((file) => !/^dist\/command\/[\w-]+\.cjs(?:\.map)?$/.test(file))).toEqual([
     'dist/command/cli.js',
     'dist/command/licenses.md',
   ]);
-  expect(files.length).toBeLessThan(40);
+  const maps = files.filter((file) => file.endsWith('.map'));
+  // The file with helpers of the bundler has no source.
+  const isMapped = (file: string): boolean => file.endsWith('.cjs') && !file.endsWith('rolldown-runtime.cjs');
+  expect(maps).toEqual(files.filter(isMapped).map((file) => `${file}.map`));
+  expect(files.length - maps.length).toBeLessThan(40);
+  const bytes = maps.map((file) => statSync(path.join(root, file)).size);
+  expect(bytes.reduce((sum, size) => sum + size)).toBeLessThan(1024 * 1024);
   const licenses = readFileSync(path.join(root, 'dist/command/licenses.md'), 'utf8');
   for (const name of ['zod', 'commander', 'pino', 'connect'])
     expect(licenses).toMatch(new RegExp(`^## ${name} - `, 'm'));
+});
+
+it('the maps of the command name the line of each throw in our code', () => {
+  const folder = path.join(root, 'dist/command/');
+  const rename = createRenamer(folder);
+  const linesOf = (file: string): string[] => readFileSync(path.join(root, file), 'latin1').split('\n');
+  const sources = new Map<string, string[]>();
+  const found = readdirSync(folder)
+    .filter((file) => file.endsWith('.cjs'))
+    .flatMap((file) =>
+      linesOf(`dist/command/${file}`).flatMap((text, i) =>
+        [...text.matchAll(/\bthrow new /g)].map(({ index }) =>
+          rename(` dist/command/${file}:${i + 1}:${index + 1}`).trim(),
+        ),
+      ),
+    );
+  const ours = found.filter((position) => position.startsWith('src/'));
+  const wrong = ours.filter((position) => {
+    const [file = '', line] = position.split(':');
+    const lines = sources.get(file) ?? linesOf(file);
+    sources.set(file, lines);
+    return lines[Number(line) - 1]?.includes('throw new ') !== true;
+  });
+  expect(wrong).toEqual([]);
+  expect(ours.length).toBeGreaterThan(200);
+});
+
+it('the command is in ASCII', () => {
+  const files = readdirSync(path.join(root, 'dist/command')).filter((file) => file.endsWith('.cjs'));
+  const isPlain = (file: string): boolean =>
+    !/[\u0080-\uffff]/.test(readFileSync(path.join(root, 'dist/command', file), 'latin1'));
+  expect(files.filter((file) => !isPlain(file))).toEqual([]);
 });
 
 it('the package contains the compiled sources, the schema of the config file, the OpenAPI document, and seven other files', async () => {
