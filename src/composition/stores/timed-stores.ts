@@ -1,6 +1,7 @@
 import { StorageTimings } from '../../operations/metrics/storage-metrics.js';
 import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { MetadataStore, WriteOptions } from '../../ports/metadata/metadata.js';
+import { overlay } from '../../util/overlay.js';
 import type { Stores } from './open-stores.js';
 
 /** Stores that may be timed. */
@@ -67,23 +68,4 @@ function timed<T>(call: Promise<T>, report: (took: number) => void): Promise<T> 
   const ended = (): void => report((performance.now() - startedAt) / 1000);
   call.then(ended, ended);
   return call;
-}
-
-/**
- * Returns an object with the members of another one, some of them replaced. Not a Proxy, which would slow down each read of
- * the index. Methods keep their own `this`, because drivers have private fields.
- */
-function overlay<T extends object>(target: T, replaced: Partial<T>): T {
-  const members = new Map<PropertyKey, PropertyDescriptor>();
-  for (let level: object = target; level !== Object.prototype; level = Object.getPrototypeOf(level) as object) {
-    for (const key of Reflect.ownKeys(level)) if (!members.has(key)) members.set(key, memberOf(target, key));
-  }
-  // The members are those of the target.
-  return Object.assign(Object.defineProperties({}, Object.fromEntries(members)), replaced) as T;
-}
-
-function memberOf(target: object, key: PropertyKey): PropertyDescriptor {
-  const value: unknown = Reflect.get(target, key);
-  if (typeof value !== 'function') return { get: () => Reflect.get(target, key) as unknown, configurable: true };
-  return { value: value.bind(target) as unknown, writable: true, configurable: true };
 }

@@ -4,6 +4,7 @@ import type { Documents } from '../../ports/metadata/documents.js';
 import type { MetadataStore, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
+import { overlay } from '../../util/overlay.js';
 import { system } from '../../util/system-actor.js';
 
 export interface DamageParts {
@@ -79,7 +80,7 @@ export class DamagedBlobs implements DamageRecords {
 export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobStore {
   const wrapped = new WeakMap<StagedBlob, StagedBlob>();
   const changed: Pick<BlobStore, 'stat' | 'settle' | 'read' | 'stage' | 'adopt'> = {
-    stat: async (digest) => ((await damage.isHidden(digest)) ? undefined : blobs.stat(digest)),
+    stat: async (digest) => ((await damage.isHidden(digest)) ? undefined : await blobs.stat(digest)),
     async settle(digests) {
       const found = new Map(await blobs.settle(digests));
       for (const digest of found.keys()) if (await damage.isHidden(digest)) found.delete(digest);
@@ -98,29 +99,17 @@ export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobSto
       return info;
     },
   };
-  return overriding(blobs, changed);
+  return overlay(blobs, changed);
 }
 
 function healingBlob(staged: StagedBlob, damage: DamageRecords): StagedBlob {
-  return overriding<StagedBlob>(staged, {
+  return overlay<StagedBlob>(staged, {
     async commit(expected, options) {
       // After a power cut, the damaged bytes would be back without their record.
       const mustLast = await damage.isHidden(expected);
       const info = await staged.commit(expected, mustLast ? undefined : options);
       await damage.clear(expected, 'healed');
       return info;
-    },
-  });
-}
-
-/** Returns an object that behaves like another, with some methods of its own. */
-function overriding<T extends object>(object: T, methods: Partial<T>): T {
-  return new Proxy(object, {
-    get(target, key) {
-      if (Object.hasOwn(methods, key)) return Reflect.get(methods, key) as unknown;
-      const value: unknown = Reflect.get(target, key);
-      // Bound to the object itself, because the proxy does not have its private fields.
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
 }

@@ -17,7 +17,7 @@ const maxClients = 1000;
 type Client = Pick<Caller, 'actor'>;
 
 interface Note {
-  readonly at: number;
+  at: number;
   /** The number of times that each client learned about the blob since it last pushed a manifest that names it. */
   readonly clients: Map<string, number>;
 }
@@ -39,17 +39,18 @@ export class PushLeases {
   }
 
   /**
-   * Notes that the registry reports the blob to a client as present in the image. Waits for a drop of its link that already
-   * began: read the link again afterwards. A later drop sees the note.
+   * Notes that the registry reports the blob to a client as present in the image. Returns a drop of its link that already
+   * began: wait for it, and read the link again afterwards. A later drop sees the note.
    */
-  async note(client: Client, at: ImageKey, digest: Digest): Promise<void> {
+  note(client: Client, at: ImageKey, digest: Digest): Promise<unknown> | undefined {
     const key = keyOf(at, digest);
-    const clients = this.#notes.get(key)?.clients ?? new Map<string, number>();
+    let note = this.#notes.get(key);
+    if (note === undefined) this.#notes.set(key, (note = { at: 0, clients: new Map<string, number>() }));
+    note.at = this.#now();
+    const { clients } = note;
     const who = identify(client);
     if (clients.has(who) || clients.size < maxClients) clients.set(who, (clients.get(who) ?? 0) + 1);
-    this.#notes.set(key, { at: this.#now(), clients });
-    const drop = this.#drops.get(key);
-    if (drop !== undefined) await drop;
+    return this.#drops.get(key);
   }
 
   /** Notes that the client uploaded or mounted the blob. */

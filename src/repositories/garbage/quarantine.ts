@@ -5,6 +5,7 @@ import type { Quarantine, QuarantinedBlob, RestoreReport } from '../../ports/ope
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { overlay } from '../../util/overlay.js';
 
 export interface QuarantineParts {
   readonly blobs: BlobStore;
@@ -92,7 +93,7 @@ export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantinePart
     runtime.log.warn({ digest }, 'blob restored from quarantine');
     return true;
   };
-  const reads: Pick<BlobStore, 'stat' | 'settle' | 'read'> = {
+  return overlay(blobs, {
     stat: async (digest) => (await blobs.stat(digest)) ?? ((await restore(digest)) ? blobs.stat(digest) : undefined),
     async settle(digests) {
       const wanted = [...digests];
@@ -103,13 +104,5 @@ export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantinePart
     },
     read: async (digest, range) =>
       (await blobs.read(digest, range)) ?? ((await restore(digest)) ? blobs.read(digest, range) : undefined),
-  };
-  return new Proxy(blobs, {
-    get(store, key) {
-      if (key === 'stat' || key === 'settle' || key === 'read') return reads[key];
-      const value: unknown = Reflect.get(store, key);
-      // Bound to the store itself, because the proxy does not have its private fields.
-      return typeof value === 'function' ? (value.bind(store) as unknown) : value;
-    },
   });
 }

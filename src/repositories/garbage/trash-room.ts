@@ -6,6 +6,7 @@ import type { EmptiedTrash, TrashItem } from '../../ports/metadata/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { timeLeft } from '../../protocol/recent.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
+import { overlay } from '../../util/overlay.js';
 import { system } from '../../util/system-actor.js';
 import { missingOf } from '../content/missing-room.js';
 
@@ -119,12 +120,5 @@ function freedBytesOf(items: readonly TrashItem[]): number {
 
 /** Returns the store with another `ensureRoom`. */
 export function roomMakingStore(blobs: BlobStore, ensureRoom: BlobStore['ensureRoom']): BlobStore {
-  return new Proxy(blobs, {
-    get(store, key) {
-      if (key === 'ensureRoom') return ensureRoom;
-      const value: unknown = Reflect.get(store, key);
-      // Bound to the store itself, because the proxy does not have its private fields.
-      return typeof value === 'function' ? (value.bind(store) as unknown) : value;
-    },
-  });
+  return overlay(blobs, { ensureRoom });
 }

@@ -25,7 +25,8 @@ export async function renewLease(
   at: ImageKey,
   digest: Digest,
 ): Promise<boolean> {
-  await leases.note(caller, at, digest);
+  const drop = leases.note(caller, at, digest);
+  if (drop !== undefined) await drop;
   // Read after the note: a collection that did not see it may have dropped the link.
   const link = await metadata.link(at, digest);
   if (link === undefined) return false;

@@ -111,8 +111,9 @@ export class FsBlobStore implements BlobStore {
   }
 
   /** Caches the result for a second, so changes by other processes may be noticed that late. */
-  async stat(digest: Digest): Promise<BlobInfo | undefined> {
-    return this.#unsynced.find(digest) ?? this.#published.stat(digest);
+  stat(digest: Digest): Promise<BlobInfo | undefined> {
+    const unsynced = this.#unsynced.find(digest);
+    return unsynced === undefined ? this.#published.stat(digest) : Promise.resolve(unsynced);
   }
 
   settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {

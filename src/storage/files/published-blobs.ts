@@ -35,9 +35,12 @@ export class PublishedBlobs {
     this.#parts = parts;
   }
 
-  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+  stat(digest: Digest): Promise<BlobInfo | undefined> {
     const known = this.#memo.get(digest);
-    if (known !== undefined) return known;
+    return known === undefined ? this.#statFile(digest) : Promise.resolve(known);
+  }
+
+  async #statFile(digest: Digest): Promise<BlobInfo | undefined> {
     const changes = this.#changes;
     const stats = await statFile(this.#parts.folders.blob(digest));
     if (stats === undefined) return undefined;
