@@ -8,6 +8,7 @@ import type { Condition, RunningRequest, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
 import { messagesOf } from '../util/plain-log.js';
+import { Bag } from '../util/scheduling/bag.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 
 /** How long `close` waits for requests in flight. */
@@ -19,6 +20,12 @@ const maxDelayMs = 30_000;
  * The maximum while another process has the folder open, as in a rolling restart. An attempt costs very little then.
  */
 const maxDelayInUseMs = 2000;
+
+/** What `close` waits for. */
+interface InFlight {
+  readonly answered: Promise<void>;
+  readonly request: RunningRequest | undefined;
+}
 
 /** The steps with which a registry opens and closes. */
 export interface LifeParts {
@@ -43,7 +50,7 @@ export interface ReloadSteps {
  */
 export class RegistryLife implements CoreSource {
   readonly #parts: LifeParts;
-  readonly #inFlight = new Map<Promise<void>, RunningRequest | undefined>();
+  readonly #inFlight = new Bag<InFlight>();
   /** Reloads take turns. */
   readonly #reloads = new KeyedMutex();
   /** The attempt in progress, or the last one. */
@@ -120,18 +127,17 @@ export class RegistryLife implements CoreSource {
         this.#attempt = Promise.resolve(parts);
         onChanged();
       },
-      settled: () => Promise.allSettled(this.#inFlight.keys()),
+      settled: () => this.#settled(),
     });
   }
 
   /** Returns the requests in progress. */
   running(): RunningRequest[] {
-    return [...this.#inFlight.values()].filter((request) => request !== undefined);
+    return [...this.#inFlight].map(({ request }) => request).filter((request) => request !== undefined);
   }
 
   track(answered: Promise<void>, request?: RunningRequest): void {
-    this.#inFlight.set(answered, request);
-    const done = (): void => void this.#inFlight.delete(answered);
+    const done = this.#inFlight.add({ answered, request });
     answered.then(done, done);
   }
 
@@ -147,11 +153,16 @@ export class RegistryLife implements CoreSource {
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
     const registry = await this.#attempt.catch(() => undefined);
-    await Promise.race([Promise.allSettled(this.#inFlight.keys()), sleep(closeTimeoutMs, undefined, { ref: false })]);
+    await Promise.race([this.#settled(), sleep(closeTimeoutMs, undefined, { ref: false })]);
     const closers = new Closers();
     closers.add('stores', () => this.#parts.closeGivenStores());
     closers.add('registry', () => registry?.close());
     await closers.close();
+  }
+
+  /** Resolves when everything that is in flight now has settled. */
+  #settled(): Promise<unknown> {
+    return Promise.allSettled([...this.#inFlight].map(({ answered }) => answered));
   }
 
   #open(): Promise<OpenRegistry> {

@@ -1,5 +1,11 @@
 import { customerOf } from '../addresses.js';
 
+/**
+ * The number of customers that are remembered. Until then, those without a use are too: V8 makes a Map smaller each time the
+ * last entry leaves, which would be at the end of most requests.
+ */
+const maxRemembered = 1000;
+
 /** Counts concurrent uses per customer, up to a limit. */
 export class CustomerCounts {
   readonly #max: () => number;
@@ -23,8 +29,8 @@ export class CustomerCounts {
   }
 
   #leave(customer: string, amount: number): void {
-    const count = this.#counts.get(customer) ?? 0;
-    if (count > amount) this.#counts.set(customer, count - amount);
+    const count = (this.#counts.get(customer) ?? 0) - amount;
+    if (count > 0 || this.#counts.size <= maxRemembered) this.#counts.set(customer, count);
     else this.#counts.delete(customer);
   }
 }
