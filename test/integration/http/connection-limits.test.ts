@@ -115,7 +115,7 @@ describe('concurrent requests of one client', () => {
 
 describe('incomplete request heads', () => {
   const half = `GET / HTTP/1.1\r\nX: ${'x'.repeat(1000)}`;
-  const limits = { idleMs: 60_000, maxUnfinishedHeads: 3, headCheckMs: 20 };
+  const limits = { idleMs: 60_000, maxUnfinishedHeads: 3, checkMs: 20 };
 
   function guard(server: Server, options: Partial<ConnectionOptions> = {}) {
     const refusals: Refusal[] = [];

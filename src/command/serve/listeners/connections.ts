@@ -26,8 +26,11 @@ export interface ConnectionLimits {
 export interface ConnectionOptions extends ConnectionLimits {
   /** Connections that have sent only a part of a request's headers. Each may hold 64 KiB. @default 256 */
   readonly maxUnfinishedHeads?: number;
-  /** How often those are counted. A connection is closed only if it is found at two counts in a row. @default 1000 */
-  readonly headCheckMs?: number;
+  /**
+   * How often connections are checked. One with unfinished headers is closed only if two checks in a row find it. The idle
+   * timeout begins at the first check. @default 1000
+   */
+  readonly checkMs?: number;
   readonly onRefused?: (reason: RefusalReason, address: string) => void;
 }
 
@@ -59,12 +62,17 @@ export class Connections {
   constructor(server: Server, options: ConnectionOptions) {
     this.#server = server;
     this.#options = options;
-    const { headCheckMs = 1000 } = options;
+    const { checkMs = 1000 } = options;
     this.limit(options);
+    // Node would set a timer anew for each request, most of which end before the next check.
+    server.timeout = 0;
     server.on('timeout', (socket) => this.#handleIdle(socket));
     server.on('drop', (data) => this.#options.onRefused?.('connections', normalizeAddress(data?.remoteAddress ?? '')));
-    const headChecks = setInterval(() => this.#endUnfinishedHeads(), headCheckMs).unref();
-    server.once('close', () => clearInterval(headChecks));
+    const checks = setInterval(() => {
+      this.#startTimers();
+      this.#endUnfinishedHeads();
+    }, checkMs).unref();
+    server.once('close', () => clearInterval(checks));
     server.on('connection', (socket) => {
       this.#add(this.#sockets, socket);
       this.#admit(socket);
@@ -77,7 +85,6 @@ export class Connections {
   limit(limits: ConnectionLimits): void {
     this.#options = { ...this.#options, ...limits };
     this.#server.maxConnections = limits.maxConnections ?? Infinity;
-    this.#server.timeout = limits.idleMs;
   }
 
   /** Records a request. Call it for each request, before the answer begins. */
@@ -191,6 +198,13 @@ export class Connections {
   #isIdle(socket: Socket): boolean {
     const res = this.#exchanges.get(socket)?.answer;
     return res === undefined || (res.req.complete && res.writableFinished && socket.writableLength === 0);
+  }
+
+  /** Starts the idle timeout of connections that have none: Node stops it at each request. */
+  #startTimers(): void {
+    for (const socket of this.#exchanges.keys()) {
+      if ((socket.timeout ?? 0) === 0) socket.setTimeout(this.#options.idleMs);
+    }
   }
 
   /** Closes the oldest connections with incomplete headers if there are too many. Honest clients send headers at once. */
