@@ -6,7 +6,9 @@ import { createManagementSurface, createRegistrySurface } from './http/routes.js
 import type { FolderOwner } from './composition/stores/folder-owner.js';
 import { openRegistry } from './composition/open-registry.js';
 import { compareResolved, optionReloading, refuseRestarts, type LiveOptions } from './options/live-options.js';
+import { withAbsolutePaths } from './options/absolute-paths.js';
 import { resolveOptions } from './options/resolve-options.js';
+import type { ResolvedOptions } from './options/options-schema.js';
 import { isBucketStorage, type ResolvedStorage } from './options/storage-schema.js';
 import type { RegistryOptions } from './options/generated/registry-options.js';
 import type { GarbageReport } from './ports/operations/garbage.js';
@@ -116,7 +118,9 @@ export function buildRegistry(
   owner?: FolderOwner,
   reload?: () => Promise<readonly OptionChange[]>,
 ): BuiltRegistry {
-  const live: LiveOptions = { current: resolveOptions(options) };
+  const folder = process.cwd();
+  const resolve = (given: RegistryOptions): ResolvedOptions => withAbsolutePaths(resolveOptions(given), folder);
+  const live: LiveOptions = { current: resolve(options) };
   const runtime = createRuntime(live.current.logger);
   const { storage, prefix } = live.current;
   const life: RegistryLife = new RegistryLife({
@@ -135,7 +139,7 @@ export function buildRegistry(
   const reportRefusal = refusals.report;
   const pipelines = new Pipelines((address) => reportRefusal('pipelined_requests', address));
   const parts = { source: life, runtime, pipelines, reportRefusal };
-  const reloadAll = createReload(live, life, runtime);
+  const reloadAll = createReload(live, resolve, life, runtime);
   const registry: Registry = {
     middleware: createHandler(registrySurface, parts),
     management: createHandler(managementSurface, parts),
@@ -161,9 +165,14 @@ async function loadMetrics(life: RegistryLife): Promise<Metrics> {
 }
 
 /** Creates the function that applies other options, and logs what changed. */
-function createReload(live: LiveOptions, life: RegistryLife, runtime: Runtime): BuiltRegistry['reload'] {
+function createReload(
+  live: LiveOptions,
+  resolve: (options: RegistryOptions) => ResolvedOptions,
+  life: RegistryLife,
+  runtime: Runtime,
+): BuiltRegistry['reload'] {
   return async (options, others = { changes: [], reloading: {}, commit: () => undefined }) => {
-    const next = keepHooks(resolveOptions(options), live.current);
+    const next = keepHooks(resolve(options), live.current);
     let changes: readonly OptionChange[] = [];
     await life.reload(next, {
       isNeeded: () => {
