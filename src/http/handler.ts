@@ -14,6 +14,7 @@ import { countAnswer, deliver, describeRequest, type Delivery, type Outcome } fr
 import { dispatch } from './dispatch.js';
 import type { Pipelines } from './limits/pipelines.js';
 import { errorReply, type Reply } from './reply.js';
+import { adaptHttp2, asHttp2, isReset } from './clients/http2.js';
 import { shownUrl } from './clients/shown-url.js';
 
 /** Middleware for Connect, Express or a plain Node server. The type is structural, so no framework is required. */
@@ -39,6 +40,7 @@ export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts
       next();
       return;
     }
+    adaptHttp2(req);
     const facts = beginFacts(req, res, parts.runtime);
     source.track(
       pipelines.runInTurn(req, res, () => answer(surface, parts, req, res, location, facts)),
@@ -56,7 +58,7 @@ async function answer<Row extends Endpoint>(
   facts: RequestFacts,
 ): Promise<void> {
   const { source, runtime, reportRefusal } = parts;
-  const measure = startMeasure(req, facts);
+  const measure = startMeasure(req, res, facts);
   const onSlow = (): void => reportSlow(parts, req, facts);
   const delivery: Delivery = { id: facts.id, runtime, source, location, onSlow };
   const discarding = discardEarly(req);
@@ -147,9 +149,10 @@ interface Measure {
   readonly readReceived: () => number;
   /** The bytes that its connection had written before. A connection serves one request at a time. */
   readonly writtenBefore: number;
+  readonly res: ServerResponse;
 }
 
-function startMeasure(req: IncomingMessage, { clientAddress }: RequestFacts): Measure {
+function startMeasure(req: IncomingMessage, res: ServerResponse, { clientAddress }: RequestFacts): Measure {
   return {
     at: performance.now(),
     // `facts` gets that of the client behind trusted proxies.
@@ -157,15 +160,23 @@ function startMeasure(req: IncomingMessage, { clientAddress }: RequestFacts): Me
     readReceived: countBody(req),
     // Frameworks simulate requests in tests, with sockets that do not count.
     writtenBefore: req.socket.bytesWritten ?? 0,
+    res,
   };
+}
+
+/** Over HTTP/2, where responses share a connection, returns the announced length of the body. */
+function countSent(req: IncomingMessage, { res, writtenBefore }: Measure): number {
+  if (asHttp2(req) === undefined) return (req.socket.bytesWritten ?? 0) - writtenBefore;
+  return req.method === 'HEAD' ? 0 : Number(res.getHeader('Content-Length') ?? 0);
 }
 
 function describeAnswered(
   req: IncomingMessage,
   facts: RequestFacts,
   { status, errorCode, provenance }: Outcome,
-  { at, remoteAddress, readReceived, writtenBefore }: Measure,
+  measure: Measure,
 ): RequestEvent {
+  const { at, remoteAddress, readReceived } = measure;
   // No spreads and no Object.assign: several of them take a slow path of V8, about 3 µs per request.
   const event: { -readonly [Name in keyof RequestEvent]: RequestEvent[Name] } = {
     id: facts.id,
@@ -177,7 +188,7 @@ function describeAnswered(
     status,
     durationMs: Math.round((performance.now() - at) * 1000) / 1000,
     bytesReceived: readReceived(),
-    bytesSent: (req.socket.bytesWritten ?? 0) - writtenBefore,
+    bytesSent: countSent(req, measure),
     remoteAddress,
   };
   const userAgent = userAgentOf(req);
@@ -231,7 +242,7 @@ function asRegistryError(
     return thrown;
   }
   // The client disconnected. This is not an error of the registry, and no one reads the response.
-  if (req.errored !== null || (req.destroyed && !req.complete)) {
+  if (req.errored !== null || (req.destroyed && !req.complete) || isReset(req)) {
     runtime.log.debug({ err: thrown, ...describeRequest(req, id) }, 'client disconnected during its request');
     return new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early' });
   }

@@ -6,6 +6,7 @@ import type { Provenance } from '../ports/metadata/images.js';
 import type { PulledManifest } from '../ports/operations/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
+import { asHttp2, isResponseReset } from './clients/http2.js';
 import { describeProvenance } from './provenance.js';
 
 /** The response of a handler, as plain data. Only `send` writes to the response object. */
@@ -82,6 +83,8 @@ export function send(
     blob?.offload,
     commonHeaders(context, headers?.['Cache-Control']?.toString()),
   );
+  // HTTP/2 has no such header: it would be dropped, with a warning (RFC 9113, 8.2.2).
+  if (all['Connection'] !== undefined && asHttp2(req) !== undefined) delete all['Connection'];
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
     return sendContent(res, status, all, blob, (err) => {
       context.log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
@@ -132,5 +135,5 @@ async function sendContent(
 
 /** Returns whether the client disconnected. A failed write is reported before the response is destroyed. */
 function hasClientLeft(res: ServerResponse): boolean {
-  return res.destroyed || (res.socket?.errored ?? null) !== null;
+  return res.destroyed || isResponseReset(res) || (res.socket?.errored ?? null) !== null;
 }

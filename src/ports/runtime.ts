@@ -67,7 +67,10 @@ export interface RequestEvent {
   readonly durationMs: number;
   /** Bytes of the request body that arrived. */
   readonly bytesReceived: number;
-  /** Bytes of the response including its headers; without the bytes that a reverse proxy sends for the registry. */
+  /**
+   * Bytes of the response including its headers; without the bytes that a reverse proxy sends for the registry. Over HTTP/2,
+   * those of the body.
+   */
   readonly bytesSent: number;
   readonly principal: string;
   /** The address of the connection; behind a proxy, the proxy's. */

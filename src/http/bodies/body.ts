@@ -3,8 +3,10 @@
  * root and the command's server.
  */
 import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
 import { RegistryError } from '../../protocol/errors.js';
 import { drain } from '../../util/streams/streams.js';
+import { asHttp2, endRequest } from '../clients/http2.js';
 import { RequestTap } from './request-tap.js';
 
 /**
@@ -27,8 +29,10 @@ export function declaredLength(req: IncomingMessage): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** Returns whether the headers announce a body. A chunked body may still be empty. */
+/** Returns whether the headers announce a body. A chunked body, or one over HTTP/2, may still be empty. */
 export function announcesBody(req: IncomingMessage): boolean {
+  const http2 = asHttp2(req);
+  if (http2 !== undefined) return !http2.stream.endAfterHeaders;
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
 }
 
@@ -63,6 +67,8 @@ const discardLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000, lingerMs: 1000 
  */
 export function holdConnection(req: IncomingMessage, limits = discardLimits): () => Promise<boolean> {
   const { socket } = req;
+  const http2 = asHttp2(req);
+  if (http2 !== undefined) return () => discardStream(http2, limits);
   // Frameworks simulate requests in tests, with sockets that cannot close.
   if (req.complete || !announcesBody(req) || typeof socket.destroySoon !== 'function')
     return () => discard(req, limits);
@@ -83,6 +89,12 @@ export function holdConnection(req: IncomingMessage, limits = discardLimits): ()
     socket.once('close', () => clearTimeout(linger));
     return false;
   };
+}
+
+async function discardStream(req: Http2ServerRequest, limits: typeof discardLimits): Promise<boolean> {
+  if (req.stream.readableEnded || req.stream.destroyed || (await drain(req, limits))) return true;
+  endRequest(req);
+  return false;
 }
 
 async function discard(req: IncomingMessage, limits: typeof discardLimits): Promise<boolean> {

@@ -45,7 +45,8 @@ export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: Pace
 
 /** Calls `onSlow` and closes the connection when the client reads its response too slowly. */
 export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow: () => void): void {
-  const { socket } = res;
+  // Absent from a closed response over HTTP/2 too, where it is `undefined`.
+  const socket = res.socket ?? null;
   if (limits.minBytesPerSecond === 0 || socket === null || res.writableFinished) return;
   // The operating system has taken all bytes.
   if (res.writableEnded && socket.writableLength === 0) return;

@@ -89,6 +89,18 @@ export interface SourceListener {
 function ignore(): void {}
 
 /**
+ * Returns whether a source that ended is incomplete. `complete` of an IncomingMessage says whether the whole message arrived. A
+ * request of HTTP/2 ends, and counts as complete, when the client resets it: its stream is then closed before it is answered.
+ */
+function hasEndedEarly(source: Readable & { readonly complete?: boolean; readonly stream?: unknown }): boolean {
+  if (source.complete === false) return true;
+  const { stream } = source;
+  return (
+    typeof stream === 'object' && stream !== null && 'rstCode' in stream && 'closed' in stream && stream.closed === true
+  );
+}
+
+/**
  * Lets the source flow into the listener, which is never called before this function returns. Returns a function that
  * stops the flow and leaves the source paused. Ignores later 'error' events of the source, because a client that disconnects
  * while no one reads must not crash the process.
@@ -119,9 +131,7 @@ export function listen(source: Readable & DirectSource, listener: SourceListener
     settle(new SourceClosedError(error));
     source.destroy(error);
   };
-  // `complete` of an IncomingMessage says whether the whole message arrived. Other streams do not have it.
-  const onEnd = (): void =>
-    settle('complete' in source && source.complete === false ? new SourceClosedError() : undefined);
+  const onEnd = (): void => settle(hasEndedEarly(source) ? new SourceClosedError() : undefined);
   const onClose = (): void => settle(new SourceClosedError(source.errored ?? undefined));
   const onError = (error: Error): void => settle(new SourceClosedError(error));
   source.on('data', onData).on('end', onEnd).on('close', onClose).on('aborted', onClose).on('error', onError);
