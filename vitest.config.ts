@@ -9,6 +9,7 @@ const alone = [
   'test/http/passthrough/passthrough.test.ts',
   'test/storage/files/staged/staged-file.test.ts',
   'test/storage/files/unsynced-blobs.test.ts',
+  'test/storage/files/unsynced-requests.test.ts',
   'test/storage/files/windows-files.test.ts',
 ];
 

@@ -63,11 +63,11 @@ export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
   read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
   /**
-   * Makes the blobs of these digests durable that were committed without it. Returns those that the store has, all of them
-   * durable. Call it before a durable write of the index names them.
-   * @throws the error of the disk. A later call tries again.
+   * Makes the blobs of these digests durable that were committed without it, then runs a durable write of the index that names them.
+   * Passes it those that the store has, all of them durable. A blob that is deleted and committed again meanwhile is durable at once.
+   * @throws the error of the disk, without running the write. A later call tries again. @throws the error of the write.
    */
-  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>>;
+  settle<T>(digests: Iterable<Digest>, write: (found: ReadonlyMap<Digest, BlobInfo>) => Promise<T>): Promise<T>;
   /**
    * Opens the staged bytes of `id` and creates them if there are none. Finds what an earlier process received. Returns
    * the same object while it is open in this process. Callers must not use one id concurrently.

@@ -13,7 +13,7 @@ import { hasBlobs } from './files/blob-folders.js';
 import { DiskReserve } from './files/disk-reserve.js';
 import { FsBlobStore } from './files/fs-blob-store.js';
 import { claimLayout, upgradeLayout, type BlobsIn } from './files/layout.js';
-import type { OnLost } from './files/unsynced-blobs.js';
+import type { OnUnsynced } from './files/unsynced-recovery.js';
 import type { CopiedIndex } from './level/database/level-copy.js';
 import type { IndexEvent } from './level/database/level-database.js';
 import { makeFolder } from './level/database/level-folder.js';
@@ -44,8 +44,8 @@ export interface FolderStoresOptions {
   readonly onIndexEvent: (event: IndexEvent) => void;
   /** Called for a file or folder in `blobs/` that does not belong there. */
   readonly onStray: (path: string, cause?: unknown) => void;
-  /** Called when the bytes of a pushed blob did not reach the disk. */
-  readonly onBlobLost?: OnLost;
+  /** Called when the bytes of a pushed blob could not be made durable. */
+  readonly onUnsynced?: OnUnsynced;
 }
 
 /** Returns the folder with the blobs of a data folder. */
@@ -64,9 +64,9 @@ export async function openFolderStores(
   closers: Closers,
 ): Promise<FolderStores> {
   const { metadata, reserve, freeSpace } = await openIndex(folder, options, closers, 'folder');
-  const { onStray, onBlobLost: onLost, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
+  const { onStray, onUnsynced, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
   const blobs = await withSpace(
-    () => FsBlobStore.open(folder, { reserve, onStray, onLost, maxFolderHandles, maxIdleStaged }),
+    () => FsBlobStore.open(folder, { reserve, onStray, onUnsynced, maxFolderHandles, maxIdleStaged }),
     freeSpace,
   );
   closers.add('blobs', () => blobs.close());
@@ -120,7 +120,7 @@ export function createFolderBackups(
 ): FolderBackups {
   const copyIndex = async (to: string, work: WorkOptions): Promise<CopiedIndex> => {
     const copied = await metadata.contents.copyTo(to, work);
-    // The files of blobs that the copy names are not moved any more.
+    // The files of blobs that the copy names are not moved any more. The backup lists one that could not be as missing.
     await blobs?.settleAll();
     return copied;
   };

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { BlobInfo, BlobStore } from '../../src/ports/bytes.js';
-import { digestOf } from '../../src/protocol/digest.js';
+import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes, sourceOf } from '../support/content/bytes.js';
 import { bytesOf, collect, put } from './blob-store-published.js';
 
@@ -13,6 +13,11 @@ export async function putUnsynced(store: BlobStore, id: string, content: Buffer)
   const staged = await store.stage(id);
   await staged.append(sourceOf(content));
   return staged.commit(digestOf(content), { durable: false });
+}
+
+/** Makes blobs durable. Returns those that the store has. */
+export function settled(store: BlobStore, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, BlobInfo>> {
+  return store.settle(digests, async (found) => found);
 }
 
 /** Tests blobs that are committed without waiting for the disk. */
@@ -35,7 +40,7 @@ export function settling(store: () => BlobStore, reopen: () => Promise<void>): v
     const durable = await put(store(), 'durable', patternBytes(10));
     await putUnsynced(store(), 'soon', bytes);
     for (let time = 0; time < 2; time++) {
-      const found = await store().settle([digest, unknown, durable.digest]);
+      const found = await settled(store(), [digest, unknown, durable.digest]);
       expect([...found].map(([key, { size }]) => [key, size])).toEqual([
         [digest, 5000],
         [durable.digest, 10],
@@ -44,17 +49,35 @@ export function settling(store: () => BlobStore, reopen: () => Promise<void>): v
     expect(await bytesOf(store(), digest)).toEqual(bytes);
   });
 
+  it('settle() returns what the write returns, and throws what it throws', async () => {
+    await putUnsynced(store(), 'soon', bytes);
+    expect(await store().settle([digest], async (found) => found.get(digest)?.size)).toBe(5000);
+    const failure = new Error('the index failed');
+    await expect(store().settle([digest], () => Promise.reject(failure))).rejects.toBe(failure);
+    expect((await settled(store(), [digest])).size).toBe(1);
+  });
+
+  it('settle() keeps what is committed during the write', async () => {
+    await putUnsynced(store(), 'soon', bytes);
+    await store().settle([digest, digest], async () => {
+      await store().delete(digest, (await store().stat(digest))?.version);
+      await putUnsynced(store(), 'again', bytes);
+      await store().settle([digest], () => putUnsynced(store(), 'once-more', bytes));
+    });
+    expect(await bytesOf(store(), digest)).toEqual(bytes);
+  });
+
   it('close() keeps blobs that were committed without durability', async () => {
     await putUnsynced(store(), 'soon', bytes);
     await reopen();
     expect(await bytesOf(store(), digest)).toEqual(bytes);
-    expect((await store().settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect((await settled(store(), [digest])).get(digest)).toMatchObject({ size: 5000 });
   });
 
   it('commit() with and without durability accepts one digest several times concurrently', async () => {
     const ids = ['a', 'b', 'c', 'd'];
     await Promise.all(ids.map((id, i) => (i % 2 === 0 ? put(store(), id, bytes) : putUnsynced(store(), id, bytes))));
-    await Promise.all([store().settle([digest]), store().settle([digest]), putUnsynced(store(), 'e', bytes)]);
+    await Promise.all([settled(store(), [digest]), settled(store(), [digest]), putUnsynced(store(), 'e', bytes)]);
     expect(await bytesOf(store(), digest)).toEqual(bytes);
     expect(await collect(store().list())).toHaveLength(1);
   });
@@ -63,7 +86,7 @@ export function settling(store: () => BlobStore, reopen: () => Promise<void>): v
     const info = await putUnsynced(store(), 'soon', bytes);
     expect(await store().delete(digest, info.version)).toBe(true);
     expect(await store().stat(digest)).toBeUndefined();
-    expect((await store().settle([digest])).size).toBe(0);
+    expect((await settled(store(), [digest])).size).toBe(0);
     await reopen();
     expect(await store().stat(digest)).toBeUndefined();
   });

@@ -41,8 +41,11 @@ export async function openStores(
     },
     onStray: (path: string, cause: unknown) =>
       runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped'),
-    onBlobLost: (digest: Digest, cause: unknown) =>
-      runtime.log.warn({ digest, err: cause }, 'blob lost before it was on the disk: push it again'),
+    onUnsynced: (state: 'lost' | 'kept', digest: Digest, cause: unknown) => {
+      if (state === 'lost')
+        runtime.log.warn({ digest, err: cause }, 'blob lost before it was on the disk: push it again');
+      else runtime.log.error({ digest, err: cause }, 'blob could not be flushed to the disk, its file is kept');
+    },
   };
   const stores = await (isBucket
     ? openBucket(storage, options, runtime, closers)

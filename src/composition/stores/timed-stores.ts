@@ -43,10 +43,28 @@ function timeBlobs(blobs: BlobStore, timings: StorageTimings): BlobStore {
     stat: (digest) => timed(blobs.stat(digest), stat),
     read: (digest, range) => timed(blobs.read(digest, range), reader),
     stage: async (id, options) => timeStaged(await timed(blobs.stage(id, options), writer)),
-    settle: (digests) => timed(blobs.settle(digests), settle),
+    settle: timeSettling((digests, write) => blobs.settle(digests, write), settle),
     adopt: (id, file) => timed(blobs.adopt(id, file), move),
     delete: (digest, version) => timed(blobs.delete(digest, version), remove),
   });
+}
+
+/** Times only what comes before the write, which the index times. */
+function timeSettling(settle: BlobStore['settle'], report: (took: number) => void): BlobStore['settle'] {
+  return (digests, write) => {
+    const startedAt = performance.now();
+    let isReported = false;
+    const settled = (): void => {
+      if (!isReported) report((performance.now() - startedAt) / 1000);
+      isReported = true;
+    };
+    const call = settle(digests, (found) => {
+      settled();
+      return write(found);
+    });
+    call.catch(settled);
+    return call;
+  };
 }
 
 function timeIndex(metadata: MetadataStore, timings: StorageTimings): MetadataStore {

@@ -81,11 +81,12 @@ export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobSto
   const wrapped = new WeakMap<StagedBlob, StagedBlob>();
   const changed: Pick<BlobStore, 'stat' | 'settle' | 'read' | 'stage' | 'adopt'> = {
     stat: async (digest) => ((await damage.isHidden(digest)) ? undefined : await blobs.stat(digest)),
-    async settle(digests) {
-      const found = new Map(await blobs.settle(digests));
-      for (const digest of found.keys()) if (await damage.isHidden(digest)) found.delete(digest);
-      return found;
-    },
+    settle: (digests, write) =>
+      blobs.settle(digests, async (found) => {
+        const intact = new Map(found);
+        for (const digest of found.keys()) if (await damage.isHidden(digest)) intact.delete(digest);
+        return write(intact);
+      }),
     read: async (digest, range) => ((await damage.isHidden(digest)) ? undefined : blobs.read(digest, range)),
     async stage(id, options) {
       const staged = await blobs.stage(id, options);

@@ -1,4 +1,4 @@
-import type { BlobStore } from '../../ports/bytes.js';
+import type { BlobInfo, BlobStore } from '../../ports/bytes.js';
 import type {
   Change,
   ImageRecords,
@@ -69,37 +69,50 @@ export async function recordManifest(
   manifest: ParsedManifest,
   options: RecordOptions,
 ): Promise<void> {
-  const { metadata, runtime } = parts;
+  const { metadata, blobs } = parts;
   for (let attempt = 0; ; attempt++) {
-    const when = runtime.now();
-    const named = await lookAtReferences(parts, at, manifest, options, when);
-    const { tags, guards } = await askGuards(parts, at, manifest.digest, options);
-    const tagChanges = tags.map((name): Change => {
-      const { checkedAt } = options;
-      const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
-      return { type: 'tag.put', at, tag };
-    });
-    // The links follow the manifest that names them, so that they leave no candidates.
-    const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
-    const { checkedAt } = options;
-    // In a cache, record the first access: an item without an access time is never evicted.
-    const touched: Change[] =
-      checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
-    const changes = [record, ...named.changes, ...tagChanges, ...touched];
-    const by = options.by && {
-      actor: options.by,
-      at: when,
-      ...(options.isOverridden === true ? { override: true as const } : {}),
-    };
-    const { limits } = options;
-    const bytes = { type: 'bytes', digest: manifest.digest, size: manifest.bytes.length } as const;
-    const require = [bytes, ...named.require, ...guards, ...(limits?.require ?? [])];
-    const write = { durable: true, require, by };
-    const isWritten = limits ? tryApplyWithin(limits.parts, changes, write) : metadata.tryApply(changes, write);
-    if (await isWritten) return;
+    const links = await findLinks(parts, at, manifest.references, options);
+    const isWritten = await blobs.settle([manifest.digest, ...links.keys()], (settled) =>
+      tryRecord(parts, at, manifest, options, { links, settled }),
+    );
+    if (isWritten) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
     if (attempt === maxRetries) throw busy();
   }
+}
+
+/** Returns false when something changed between the read and the write. */
+async function tryRecord(
+  parts: RecordParts,
+  at: ImageKey,
+  manifest: ParsedManifest,
+  options: RecordOptions,
+  content: NamedContent,
+): Promise<boolean> {
+  const { metadata, runtime } = parts;
+  const when = runtime.now();
+  const named = await lookAtReferences(parts, at, manifest, options.sparse, content, when);
+  const { tags, guards } = await askGuards(parts, at, manifest.digest, options);
+  const { checkedAt, limits } = options;
+  const tagChanges = tags.map((name): Change => {
+    const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
+    return { type: 'tag.put', at, tag };
+  });
+  // The links follow the manifest that names them, so that they leave no candidates.
+  const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
+  // In a cache, record the first access: an item without an access time is never evicted.
+  const touched: Change[] =
+    checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
+  const changes = [record, ...named.changes, ...tagChanges, ...touched];
+  const by = options.by && {
+    actor: options.by,
+    at: when,
+    ...(options.isOverridden === true ? { override: true as const } : {}),
+  };
+  const bytes = { type: 'bytes', digest: manifest.digest, size: manifest.bytes.length } as const;
+  const require = [bytes, ...named.require, ...guards, ...(limits?.require ?? [])];
+  const write = { durable: true, require, by };
+  return limits ? tryApplyWithin(limits.parts, changes, write) : metadata.tryApply(changes, write);
 }
 
 /** Returns the tags to write and the preconditions of the guards. @throws RegistryError of a guard that refuses. */
@@ -140,18 +153,21 @@ interface FoundLink {
   readonly size: number;
 }
 
-/** Returns the links of the named content, whose bytes are durable now. */
+/** The named content that is present: its links, and its durable bytes. */
+interface NamedContent {
+  readonly links: ReadonlyMap<Digest, FoundLink>;
+  readonly settled: ReadonlyMap<Digest, BlobInfo>;
+}
+
+/** Returns the links of the named content. */
 async function lookAtReferences(
-  parts: RecordParts,
+  { metadata }: RecordParts,
   at: ImageKey,
   { digest: own, bytes, references }: ParsedManifest,
-  options: RecordOptions,
+  sparse: Sparse,
+  { links, settled }: NamedContent,
   when: number,
 ): Promise<{ changes: Change[]; require: Precondition[] }> {
-  const { metadata, blobs } = parts;
-  const { sparse } = options;
-  const links = await findLinks(parts, at, references, options);
-  const settled = await blobs.settle([own, ...links.keys()]);
   if (settled.get(own)?.size !== bytes.length) throw busy();
   const changes: Change[] = [];
   const require: Precondition[] = [];

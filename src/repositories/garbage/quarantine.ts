@@ -95,12 +95,13 @@ export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantinePart
   };
   return overlay(blobs, {
     stat: async (digest) => (await blobs.stat(digest)) ?? ((await restore(digest)) ? blobs.stat(digest) : undefined),
-    async settle(digests) {
+    async settle(digests, write) {
       const wanted = [...digests];
-      const found = await blobs.settle(wanted);
-      let restored = 0;
-      for (const digest of wanted) if (!found.has(digest) && (await restore(digest))) restored++;
-      return restored === 0 ? found : blobs.settle(wanted);
+      return blobs.settle(wanted, async (found) => {
+        let restored = 0;
+        for (const digest of wanted) if (!found.has(digest) && (await restore(digest))) restored++;
+        return restored === 0 ? write(found) : blobs.settle(wanted, write);
+      });
     },
     read: async (digest, range) =>
       (await blobs.read(digest, range)) ?? ((await restore(digest)) ? blobs.read(digest, range) : undefined),

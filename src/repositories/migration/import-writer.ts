@@ -218,10 +218,10 @@ export class ImportWriter {
     const { runtime, by, dryRun, blobs } = this.#parts;
     if (isOutdated) return false;
     if (dryRun || changes.length === 0) return true;
-    // Pushes may have stored some of the content, and have not waited for the disk.
-    await blobs.settle(changes.flatMap(digestsOf));
     const attribution = { actor: by, at: runtime.now() };
-    return writeWithin(this.#parts, changes, { durable: true, require: [...require, ...limits], by: attribution });
+    const options = { durable: true, require: [...require, ...limits], by: attribution };
+    // Pushes may have stored some of the content, and have not waited for the disk.
+    return blobs.settle(changes.flatMap(digestsOf), () => writeWithin(this.#parts, changes, options));
   }
 
   #count(manifests: number, { tags, moves }: Write): void {

@@ -9,7 +9,7 @@ import type { BackupReport, WorkOptions } from '../../ports/operations/backup.js
 import { BlobFolders } from '../files/blob-folders.js';
 import { checkLayout, readBlobsIn, type BlobsIn } from '../files/layout.js';
 import { hasCode } from '../files/storage-errors.js';
-import { recoverUnsynced } from '../files/unsynced-blobs.js';
+import { recoverUnsynced } from '../files/unsynced-recovery.js';
 import { copyIndex, type CopiedIndex } from '../level/database/level-copy.js';
 import { LevelDatabase } from '../level/database/level-database.js';
 import { readMarker } from '../level/database/level-marker.js';

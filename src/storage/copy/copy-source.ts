@@ -5,7 +5,7 @@ import { BlobFolders } from '../files/blob-folders.js';
 import { blobsInOf, checkLayout } from '../files/layout.js';
 import { openIndexOf, readBackupDocument } from '../backup/backups.js';
 import { removeFolder } from '../files/system/files.js';
-import { recoverUnsynced } from '../files/unsynced-blobs.js';
+import { recoverUnsynced } from '../files/unsynced-recovery.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
 import { LevelDatabase } from '../level/database/level-database.js';
 import { FolderInUseError, FolderLock } from '../level/database/level-lock.js';

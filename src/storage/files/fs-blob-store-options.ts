@@ -1,6 +1,6 @@
 import type { OnStray } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
-import type { OnLost } from './unsynced-blobs.js';
+import type { OnUnsynced } from './unsynced-recovery.js';
 import type { HashClient } from './hashing/hash-client.js';
 
 /** Options of the file store. */
@@ -26,6 +26,6 @@ export interface FsBlobStoreOptions {
   readonly onStray?: OnStray;
   /** How long a blob that was committed without durability stays unsynced. @default 5000 */
   readonly maxUnsyncedMs?: number;
-  /** Called when such a blob is lost. @default does nothing */
-  readonly onLost?: OnLost | undefined;
+  /** Called when such a blob could not be synced. @default does nothing */
+  readonly onUnsynced?: OnUnsynced | undefined;
 }

@@ -31,13 +31,20 @@ import { RunningHash } from './hashing/running-hash.js';
 import { FlushGate, StagedFile } from './staged/staged-file.js';
 import { checkStagedId, isDone } from './storage-errors.js';
 import { PublishedBlobs } from './published-blobs.js';
-import { recoverUnsynced, UnsyncedBlobs } from './unsynced-blobs.js';
+import { UnsyncedBlobs } from './unsynced-blobs.js';
+import { recoverUnsynced } from './unsynced-recovery.js';
 
 const mebibyte = 1024 * 1024;
 const maxKeptBuffers = 32;
 /** Two buffers for each of the first 32 readers. Further readers read 64 KiB at a time. */
 const maxLentBuffers = 64;
 const maxBackgroundFlushes = 2;
+
+/** The files that an earlier process left. */
+interface Left {
+  readonly staged: readonly string[];
+  readonly unsynced: readonly Digest[];
+}
 
 /**
  * Stores blobs as files on one file system, in the layout that blob-folders.ts shows. Only one process may stage files
@@ -77,11 +84,11 @@ export class FsBlobStore implements BlobStore {
     freed: () => this.#reserve?.noteFreed(),
   };
 
-  private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
+  private constructor(folders: BlobFolders, left: Left, options: FsBlobStoreOptions) {
     this.#folders = folders;
     this.#handles = new FolderHandles(options.maxFolderHandles ?? 512);
     this.#quarantine = new FsQuarantine(folders, this.#handles);
-    this.#left = left;
+    this.#left = new Set(left.staged);
     this.#hashes = options.hashClient ?? new HashClient();
     this.#reserve = options.reserve;
     this.#maxIdleStaged = options.maxIdleStaged ?? 256;
@@ -95,7 +102,8 @@ export class FsBlobStore implements BlobStore {
     this.#unsynced = new UnsyncedBlobs(folders, this.#published, {
       maxFiles: this.#maxIdleStaged,
       delayMs: options.maxUnsyncedMs,
-      onLost: options.onLost,
+      onUnsynced: options.onUnsynced,
+      left: left.unsynced,
     });
   }
 
@@ -106,8 +114,8 @@ export class FsBlobStore implements BlobStore {
   static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
     const folders = new BlobFolders(root, options.onStray);
     await folders.prepare();
-    await recoverUnsynced(folders, options.onLost);
-    return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
+    const unsynced = await recoverUnsynced(folders, options.onUnsynced);
+    return new FsBlobStore(folders, { staged: await folders.stagedIds(), unsynced }, options);
   }
 
   /** Caches the result for a second, so changes by other processes may be noticed that late. */
@@ -116,17 +124,20 @@ export class FsBlobStore implements BlobStore {
     return unsynced === undefined ? this.#published.stat(digest) : Promise.resolve(unsynced);
   }
 
-  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
-    return statEach(digests, async (digest) => {
-      await this.#unsynced.settle(digest);
-      // Not one that was committed meanwhile, which may be unsynced.
-      return this.#published.stat(digest);
+  settle<T>(digests: Iterable<Digest>, write: (found: ReadonlyMap<Digest, BlobInfo>) => Promise<T>): Promise<T> {
+    const named = [...digests];
+    return this.#unsynced.naming(named, async () => {
+      const found = await statEach(named, async (digest) => {
+        await this.#unsynced.settle(digest);
+        return this.#published.confirm(digest);
+      });
+      return write(found);
     });
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
-    // Its file is about to move.
-    await this.#unsynced.settle(digest);
+    const unsynced = await this.#unsynced.read(digest, range, this.#buffers);
+    if (unsynced !== undefined) return unsynced;
     const info = await this.#published.stat(digest);
     if (info === undefined) return undefined;
     return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
@@ -188,12 +199,16 @@ export class FsBlobStore implements BlobStore {
   }
 
   async *list(): AsyncGenerator<BlobInfo> {
-    await this.#unsynced.settleAll();
-    yield* this.#folders.blobs();
+    const unsynced = new Map((await this.settleAll()).map((info) => [info.digest, info]));
+    for await (const info of this.#folders.blobs()) {
+      unsynced.delete(info.digest);
+      yield info;
+    }
+    yield* unsynced.values();
   }
 
-  /** Makes all blobs durable, and moves them to the folder of blobs. */
-  settleAll(): Promise<void> {
+  /** Makes all blobs durable that can be, and moves them to the folder of blobs. Returns the others. */
+  settleAll(): Promise<readonly BlobInfo[]> {
     return this.#unsynced.settleAll();
   }
 

@@ -28,6 +28,8 @@ export class PublishedBlobs {
     sizeCalculation: () => 1,
     ttl: maxMemoAgeMs,
   });
+  /** The folders whose names this process made durable; a failure since then removes them. */
+  readonly #sealed = new Set<string>();
   /** Counts changes to blobs, so that the result of an older stat is not cached. */
   #changes = 0;
 
@@ -49,6 +51,13 @@ export class PublishedBlobs {
     return info;
   }
 
+  /** Like `stat`, and makes the name of the blob durable, which a killed process may not have done. */
+  async confirm(digest: Digest): Promise<BlobInfo | undefined> {
+    const info = await this.stat(digest);
+    if (info !== undefined && !this.#sealed.has(this.#parts.folders.folder(digest))) await this.#syncFolderOf(digest);
+    return info;
+  }
+
   /** Moves a synced file to the path of the digest's blob. */
   async replace(path: string, digest: Digest): Promise<void> {
     const { folders } = this.#parts;
@@ -59,8 +68,7 @@ export class PublishedBlobs {
 
   /** Makes the name of a moved file durable. */
   async seal(info: BlobInfo): Promise<void> {
-    const { folders, handles } = this.#parts;
-    await handles.sync(folders.folder(info.digest));
+    await this.#syncFolderOf(info.digest);
     this.#forget(info.digest);
     this.#memo.set(info.digest, info);
   }
@@ -73,6 +81,15 @@ export class PublishedBlobs {
     } finally {
       this.#forget(digest);
     }
+  }
+
+  async #syncFolderOf(digest: Digest): Promise<void> {
+    const { folders, handles } = this.#parts;
+    const folder = folders.folder(digest);
+    // Until the sync succeeds.
+    this.#sealed.delete(folder);
+    await handles.sync(folder);
+    this.#sealed.add(folder);
   }
 
   #forget(digest: Digest): void {

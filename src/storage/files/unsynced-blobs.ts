@@ -1,20 +1,12 @@
-import type { BlobInfo } from '../../ports/bytes.js';
-import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import type { BlobContent, BlobInfo, ByteRange } from '../../ports/bytes.js';
+import type { Digest } from '../../protocol/digest.js';
 import { inParallel } from '../../util/scheduling/concurrency.js';
 import { statFile, type BlobFolders } from './blob-folders.js';
 import type { PublishedBlobs } from './published-blobs.js';
-import {
-  closeNow,
-  openFile,
-  readFully,
-  removeFile,
-  renameFile,
-  statOpen,
-  syncData,
-  syncFolder,
-  writeFully,
-} from './system/files.js';
+import { FileContent, type BufferPool } from './file-content.js';
+import { closeNow, removeFile, renameFile, syncData } from './system/files.js';
 import { hasCode, toStorageError } from './storage-errors.js';
+import { isDamage, rewrite, type OnUnsynced } from './unsynced-recovery.js';
 
 /** The size of the largest blob that may wait: after a crash, the next start reads all of them. */
 export const maxUnsyncedBytes = 1024 * 1024;
@@ -23,14 +15,13 @@ const defaultDelayMs = 5000;
 /** Half of the threads of the pool, which requests need too. */
 const maxBackgroundSyncs = 2;
 
-/** Called when the bytes of an acknowledged blob are gone or damaged before they were on the disk. */
-export type OnLost = (digest: Digest, cause?: unknown) => void;
-
 export interface UnsyncedOptions {
   /** Beyond it, blobs are synced at once. */
   readonly maxFiles: number;
   readonly delayMs?: number | undefined;
-  readonly onLost?: OnLost | undefined;
+  readonly onUnsynced?: OnUnsynced | undefined;
+  /** The files that the start could not settle. */
+  readonly left?: Iterable<Digest>;
 }
 
 interface UnsyncedFile {
@@ -44,10 +35,19 @@ interface UnsyncedFile {
   hasFailed: boolean;
   isSynced: boolean;
   isMoved: boolean;
+  /** The log has the first failure. */
+  isReported: boolean;
   settling: Promise<void> | undefined;
 }
 
-const noState = { isNamed: false, hasFailed: false, isSynced: false, isMoved: false, settling: undefined };
+const noState = {
+  isNamed: false,
+  hasFailed: false,
+  isSynced: false,
+  isMoved: false,
+  isReported: false,
+  settling: undefined,
+};
 
 /**
  * Blobs whose bytes may not be on the disk yet. Their files are in a folder of their own, so that a file in the folder of
@@ -58,6 +58,10 @@ export class UnsyncedBlobs {
   readonly #published: PublishedBlobs;
   readonly #options: UnsyncedOptions;
   readonly #files = new Map<Digest, UnsyncedFile>();
+  /** Absent blobs whose files wait for the next start. */
+  readonly #left: Set<Digest>;
+  /** How many running writes name a digest. */
+  readonly #named = new Map<Digest, number>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -65,6 +69,7 @@ export class UnsyncedBlobs {
     this.#folders = folders;
     this.#published = published;
     this.#options = options;
+    this.#left = new Set(options.left);
   }
 
   /** Returns an unsynced blob. */
@@ -74,12 +79,30 @@ export class UnsyncedBlobs {
   }
 
   /**
+   * Makes a blob durable. If that fails, returns its content, without the path, because the file moves as soon as the disk allows it;
+   * otherwise `undefined`.
+   */
+  async read(digest: Digest, range: ByteRange | undefined, buffers: BufferPool): Promise<BlobContent | undefined> {
+    const file = this.#files.get(digest);
+    if (file === undefined) return undefined;
+    const isSettled = await this.settle(digest).then(
+      () => true,
+      () => false,
+    );
+    if (isSettled) return undefined;
+    const path = file.isMoved ? this.#folders.blob(digest) : this.#folders.unsynced(digest);
+    const content = new FileContent(path, file.info.size, range, buffers);
+    return { size: content.size, writeTo: (sink) => content.writeTo(sink) };
+  }
+
+  /**
    * Takes over a verified file and its descriptor. Returns false when the file has to be synced at once, because too many files or one
-   * of the same blob wait.
+   * of the same blob wait, or a running write names the blob.
    */
   async add(path: string, fd: number, info: BlobInfo): Promise<boolean> {
     const { digest } = info;
-    if (this.#isClosed || this.#files.size >= this.#options.maxFiles || this.#files.has(digest)) return false;
+    if (this.#isClosed || this.#files.size >= this.#options.maxFiles) return false;
+    if (this.#files.has(digest) || this.#named.has(digest)) return false;
     const named = renameFile(path, this.#folders.unsynced(digest));
     const file: UnsyncedFile = { ...noState, info, fd, named };
     this.#files.set(digest, file);
@@ -90,8 +113,23 @@ export class UnsyncedBlobs {
       throw error;
     }
     file.isNamed = true;
+    this.#left.delete(digest);
     this.#startTimer();
     return true;
+  }
+
+  /** Runs a task during which no blob of these digests is added. */
+  async naming<T>(digests: readonly Digest[], task: () => Promise<T>): Promise<T> {
+    for (const digest of digests) this.#named.set(digest, (this.#named.get(digest) ?? 0) + 1);
+    try {
+      return await task();
+    } finally {
+      for (const digest of digests) {
+        const left = (this.#named.get(digest) ?? 0) - 1;
+        if (left > 0) this.#named.set(digest, left);
+        else this.#named.delete(digest);
+      }
+    }
   }
 
   /** Makes a blob durable; does nothing when it is. @throws the error of the disk. Then the next call tries again. */
@@ -105,16 +143,21 @@ export class UnsyncedBlobs {
   /** Deletes an unsynced blob. Returns whether there was one. */
   async drop(digest: Digest): Promise<boolean> {
     const file = this.#files.get(digest);
-    if (file === undefined) return false;
+    if (file === undefined && !this.#left.has(digest)) return false;
     await this.settle(digest).catch(() => undefined);
-    if (!(await this.#giveUp(file))) return false;
+    if (file !== undefined && !(await this.#giveUp(file))) return false;
     await removeFile(this.#folders.unsynced(digest));
+    this.#left.delete(digest);
     return true;
   }
 
-  /** Makes all blobs durable. @throws the error of the first that could not be; the others are tried. */
-  async settleAll(): Promise<void> {
-    await inParallel([...this.#files.keys()], maxBackgroundSyncs, (digest) => this.settle(digest));
+  /** Makes all blobs durable that can be. Returns the others, which stay. */
+  async settleAll(): Promise<readonly BlobInfo[]> {
+    await inParallel([...this.#files.keys()], maxBackgroundSyncs, (digest) =>
+      // After a failure, the next push of a manifest tries again, and so does the timer.
+      this.settle(digest).catch(() => undefined),
+    );
+    return [...this.#files.values()].filter(({ isNamed }) => isNamed).map(({ info }) => info);
   }
 
   /** Makes all blobs durable that can be. */
@@ -127,10 +170,7 @@ export class UnsyncedBlobs {
   }
 
   async #settleInBackground(): Promise<void> {
-    // After a failure, the next push of a manifest tries again, and so does the timer.
-    await inParallel([...this.#files.keys()], maxBackgroundSyncs, (digest) =>
-      this.settle(digest).catch(() => undefined),
-    );
+    await this.settleAll();
     // Not earlier, because on a slow disk another round would start and occupy more threads.
     this.#timer = undefined;
     if (this.#files.size > 0) this.#startTimer();
@@ -158,10 +198,14 @@ export class UnsyncedBlobs {
     } catch (error) {
       const path = this.#folders.unsynced(info.digest);
       const isMissing = hasCode(error, 'ENOENT') && (await statFile(path)) === undefined;
-      if (!isMissing && !(error instanceof DamagedError)) throw toStorageError(error);
+      if (!isMissing && !isDamage(error)) {
+        if (!file.isReported) this.#options.onUnsynced?.('kept', info.digest, error);
+        file.isReported = true;
+        throw toStorageError(error);
+      }
       this.#forget(file);
       await removeFile(path).catch(() => undefined);
-      this.#options.onLost?.(info.digest, error);
+      this.#options.onUnsynced?.('lost', info.digest, error);
     }
   }
 
@@ -185,52 +229,5 @@ export class UnsyncedBlobs {
   #forget({ fd, info }: UnsyncedFile): void {
     closeNow(fd);
     this.#files.delete(info.digest);
-  }
-}
-
-/**
- * Settles the unsynced blobs that a killed process left: moves complete ones to the folder of blobs, and deletes those that a power
- * cut damaged. Requires that no process has the folder open.
- */
-export async function recoverUnsynced(folders: BlobFolders, onLost?: OnLost): Promise<void> {
-  const touched = new Set<string>();
-  for (const digest of await folders.unsyncedDigests()) {
-    const path = folders.unsynced(digest);
-    try {
-      const fd = await openFile(path, 'r+');
-      try {
-        await rewrite(fd, { digest, size: (await statOpen(fd)).size });
-        await syncData(fd);
-      } finally {
-        closeNow(fd);
-      }
-    } catch (error) {
-      if (!(error instanceof DamagedError) && !hasCode(error, 'EIO')) throw error;
-      onLost?.(digest, error);
-      await removeFile(path);
-      continue;
-    }
-    await renameFile(path, folders.blob(digest));
-    touched.add(folders.folder(digest));
-  }
-  for (const folder of touched) await syncFolder(folder);
-}
-
-/**
- * Writes the bytes of a file again, since after a failed sync the system treats lost pages as written, and the next sync would
- * succeed.
- * @throws DamagedError when the file has other bytes by now.
- */
-async function rewrite(fd: number, { digest, size }: Pick<BlobInfo, 'digest' | 'size'>): Promise<void> {
-  const bytes = await readFully(fd, size);
-  if (digestOf(bytes, algorithmOf(digest)) !== digest) throw new DamagedError(digest);
-  if (size > 0) await writeFully(fd, [bytes], 0, () => undefined);
-}
-
-class DamagedError extends Error {
-  override readonly name = 'DamagedError';
-
-  constructor(digest: Digest) {
-    super(`the file does not have the bytes of ${digest}`);
   }
 }

@@ -58,8 +58,8 @@ export class MemoryBlobStore implements BlobStore {
     return file === undefined ? undefined : { digest, size: file.bytes.length, modifiedAt: file.modifiedAt };
   }
 
-  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
-    return statEach(digests, (digest) => this.stat(digest));
+  async settle<T>(digests: Iterable<Digest>, write: (found: ReadonlyMap<Digest, BlobInfo>) => Promise<T>): Promise<T> {
+    return write(await statEach(digests, (digest) => this.stat(digest)));
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { BlobInfo } from '../../ports/bytes.js';
 import { BlobFolders } from '../files/blob-folders.js';
 import { BufferPool, FileContent } from '../files/file-content.js';
-import { recoverUnsynced } from '../files/unsynced-blobs.js';
+import { recoverUnsynced } from '../files/unsynced-recovery.js';
 import type { FoundObject, ObjectSource } from './found-objects.js';
 
 const maxKeptBuffers = 16;
@@ -35,8 +35,8 @@ export class FolderObjects implements ObjectSource {
   }
 
   /** Settles what a killed registry left unsynced. */
-  adopt(): Promise<void> {
-    return recoverUnsynced(this.#folders);
+  async adopt(): Promise<void> {
+    await recoverUnsynced(this.#folders);
   }
 
   async *objects(): AsyncGenerator<FoundObject> {

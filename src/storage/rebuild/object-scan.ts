@@ -58,9 +58,9 @@ export class ObjectScan {
     return size === undefined ? undefined : { digest, size, modifiedAt: this.manifests.get(digest)?.storedAt ?? 0 };
   }
 
-  /** Returns the intact content of these. */
-  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
-    return statEach(digests, (digest) => this.stat(digest));
+  /** Passes the intact content of these to the write. */
+  async settle<T>(digests: Iterable<Digest>, write: (found: ReadonlyMap<Digest, BlobInfo>) => Promise<T>): Promise<T> {
+    return write(await statEach(digests, (digest) => this.stat(digest)));
   }
 
   async #examine(object: FoundObject, signal: AbortSignal | undefined): Promise<void> {

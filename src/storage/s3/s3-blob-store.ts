@@ -139,8 +139,8 @@ export class S3BlobStore implements BlobStore {
     return this.#parts.places.stat(digest);
   }
 
-  settle(digests: Iterable<Digest>): Promise<ReadonlyMap<Digest, BlobInfo>> {
-    return statEach(digests, (digest) => this.stat(digest));
+  async settle<T>(digests: Iterable<Digest>, write: (found: ReadonlyMap<Digest, BlobInfo>) => Promise<T>): Promise<T> {
+    return write(await statEach(digests, (digest) => this.stat(digest)));
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {

@@ -1,13 +1,13 @@
 import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
 import * as files from '../../../src/storage/files/system/files.js';
 import { FolderHandles } from '../../../src/storage/files/system/folder-handles.js';
-import { bytesOf, put } from '../../contracts/blob-store-published.js';
-import { putUnsynced } from '../../contracts/blob-store-unsynced.js';
+import { bytesOf, collect, put } from '../../contracts/blob-store-published.js';
+import { putUnsynced, settled } from '../../contracts/blob-store-unsynced.js';
 import { Client } from '../../support/clients/client.js';
 import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content/content.js';
 import { MiB, patternBytes, sourceOf } from '../../support/content/bytes.js';
@@ -34,11 +34,12 @@ describe('unsynced blobs', () => {
   let root: string;
   let store: FsBlobStore;
   let lost: Digest[];
+  let kept: Digest[];
   let folderSyncs: ReturnType<typeof vi.spyOn>;
   beforeEach(async () => {
     vi.resetAllMocks();
     root = await makeScratchFolder();
-    lost = [];
+    [lost, kept] = [[], []];
     await open();
     vi.clearAllMocks();
     folderSyncs = vi.spyOn(FolderHandles.prototype, 'sync');
@@ -51,7 +52,8 @@ describe('unsynced blobs', () => {
   });
 
   async function open(options: { readonly maxUnsyncedMs?: number; readonly maxIdleStaged?: number } = {}) {
-    store = await FsBlobStore.open(root, { ...options, onLost: (one) => void lost.push(one) });
+    const onUnsynced = (state: 'lost' | 'kept', one: Digest): void => void (state === 'lost' ? lost : kept).push(one);
+    store = await FsBlobStore.open(root, { ...options, onUnsynced });
   }
   const unsyncedPath = (): string => join(root, 'unsynced', `sha256-${hexOf(digest)}`);
   const finalPath = (): string => join(root, 'blobs', 'sha256', hexOf(digest).slice(0, 2), hexOf(digest));
@@ -63,7 +65,7 @@ describe('unsynced blobs', () => {
     expect(folderSyncs).not.toHaveBeenCalled();
     expect(await readFile(unsyncedPath())).toEqual(bytes);
     await expect(stat(finalPath())).rejects.toMatchObject({ code: 'ENOENT' });
-    await store.settle([digest]);
+    await settled(store, [digest]);
     const [synced] = vi.mocked(files.syncData).mock.invocationCallOrder;
     const [moved] = vi.mocked(files.replaceFile).mock.invocationCallOrder;
     const [named] = folderSyncs.mock.invocationCallOrder;
@@ -77,8 +79,8 @@ describe('unsynced blobs', () => {
 
   it('settle only once, even for several callers', async () => {
     await putUnsynced(store, 'soon', bytes);
-    await Promise.all([store.settle([digest]), store.settle([digest]), store.read(digest)]);
-    await store.settle([digest]);
+    await Promise.all([settled(store, [digest]), settled(store, [digest]), store.read(digest)]);
+    await settled(store, [digest]);
     expect(files.syncData).toHaveBeenCalledOnce();
   });
 
@@ -119,7 +121,7 @@ describe('unsynced blobs', () => {
     await truncate(finalPath(), 10);
     await putUnsynced(store, 'second', bytes);
     expect(await store.stat(digest)).toMatchObject({ size: 5000 });
-    await store.settle([digest]);
+    await settled(store, [digest]);
     expect(await readFile(finalPath())).toEqual(bytes);
   });
 
@@ -139,10 +141,10 @@ describe('unsynced blobs', () => {
   ])('stay when their sync fails with %s, and are written again before the next sync', async (code, error) => {
     await putUnsynced(store, 'soon', bytes);
     vi.mocked(files.syncData).mockRejectedValueOnce(systemError(code));
-    await expect(store.settle([digest])).rejects.toMatchObject(error);
+    await expect(settled(store, [digest])).rejects.toMatchObject(error);
     expect(await store.stat(digest)).toMatchObject({ size: 5000 });
     vi.mocked(files.writeFully).mockClear();
-    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect((await settled(store, [digest])).get(digest)).toMatchObject({ size: 5000 });
     expect(files.writeFully).toHaveBeenCalledOnce();
     expect(files.syncData).toHaveBeenCalledTimes(2);
     expect(lost).toEqual([]);
@@ -151,14 +153,14 @@ describe('unsynced blobs', () => {
   it('are lost when their file is damaged after a failed sync, and a push brings them back', async () => {
     await putUnsynced(store, 'soon', bytes);
     vi.mocked(files.syncData).mockRejectedValueOnce(systemError('EIO'));
-    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
     await writeFile(unsyncedPath(), Buffer.alloc(5000));
-    expect((await store.settle([digest])).size).toBe(0);
+    expect((await settled(store, [digest])).size).toBe(0);
     expect(lost).toEqual([digest]);
     expect(await store.stat(digest)).toBeUndefined();
     expect(await unsynced()).toEqual([]);
     await putUnsynced(store, 'again', bytes);
-    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect((await settled(store, [digest])).get(digest)).toMatchObject({ size: 5000 });
   });
 
   it('are tried again after a while when their sync fails', async () => {
@@ -183,8 +185,8 @@ describe('unsynced blobs', () => {
         await retried.opened;
       });
     const closing = store.close();
-    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
-    const again = store.settle([digest]);
+    await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
+    const again = settled(store, [digest]);
     await retrying.opened;
     const used = vi.mocked(files.syncData).mock.calls[2]?.[0];
     ended.open();
@@ -235,20 +237,20 @@ describe('unsynced blobs', () => {
     expect(await store.delete(digest)).toBe(true);
     expect(await store.stat(digest)).toBeUndefined();
     await putUnsynced(store, 'soon', bytes);
-    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
     vi.mocked(files.syncData).mockReset();
     await put(store, 'again', bytes);
     expect(await unsynced()).toEqual([]);
-    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    expect((await settled(store, [digest])).get(digest)).toMatchObject({ size: 5000 });
   });
 
   it('stay when they cannot be moved or their folder cannot be synced, and settle at the next attempt', async () => {
     await putUnsynced(store, 'soon', bytes);
     vi.mocked(files.replaceFile).mockRejectedValueOnce(systemError('EIO'));
-    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
+    await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
     folderSyncs.mockRejectedValueOnce(systemError('EIO'));
-    await expect(store.settle([digest])).rejects.toMatchObject({ code: 'EIO' });
-    expect((await store.settle([digest])).get(digest)).toMatchObject({ size: 5000 });
+    await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
+    expect((await settled(store, [digest])).get(digest)).toMatchObject({ size: 5000 });
     expect(folderSyncs).toHaveBeenCalledTimes(2);
     expect(lost).toEqual([]);
   });
@@ -264,9 +266,72 @@ describe('unsynced blobs', () => {
   it('are absent when their file is missing', async () => {
     await putUnsynced(store, 'soon', bytes);
     await rm(unsyncedPath());
-    expect((await store.settle([digest])).size).toBe(0);
+    expect((await settled(store, [digest])).size).toBe(0);
     expect(await store.stat(digest)).toBeUndefined();
     expect(lost).toEqual([digest]);
+  });
+
+  describe('beside one whose sync fails', () => {
+    const other = patternBytes(10);
+
+    beforeEach(async () => {
+      vi.mocked(files.syncData).mockImplementation(async (fd) => {
+        if ((await files.statOpen(fd)).size === bytes.length) throw systemError('EIO');
+      });
+    });
+    const digestsIn = async (): Promise<Digest[]> =>
+      (await collect(store.list())).map((info) => info.digest).toSorted();
+
+    it.each([
+      ['settle', async () => (await settled(store, [digestOf(other)])).size],
+      ['are listed, as that one is', async () => (await digestsIn()).length - 1],
+      ['settle with all', async () => (await store.settleAll()).length],
+      ['are read', async () => ((await bytesOf(store, digestOf(other)))?.equals(other) === true ? 1 : 0)],
+    ])('%s', async (_title, count) => {
+      await putUnsynced(store, 'failing', bytes);
+      await putUnsynced(store, 'other', other);
+      expect(await count()).toBe(1);
+      expect((await unsynced()).length).toBe(1);
+      await expect(settled(store, [digest, digestOf(other)])).rejects.toMatchObject({ code: 'EIO' });
+      // Reported once, however many times they fail.
+      expect([lost, kept]).toEqual([[], [digest]]);
+    });
+
+    it('are listed once if an older file of that one is there', async () => {
+      vi.mocked(files.syncData).mockImplementationOnce(async () => undefined);
+      await put(store, 'older', bytes);
+      await putUnsynced(store, 'failing', bytes);
+      expect(await digestsIn()).toEqual([digest]);
+    });
+  });
+
+  describe('of digests that a running write names', () => {
+    it('do not exist: a deletion and a push in between are durable at once', async () => {
+      await putUnsynced(store, 'soon', bytes);
+      await store.settle([digest], async () => {
+        await store.delete(digest);
+        await putUnsynced(store, 'again', bytes);
+        expect(await readFile(finalPath())).toEqual(bytes);
+        await putUnsynced(store, 'other', patternBytes(10));
+        expect(await unsynced()).toHaveLength(1);
+      });
+    });
+
+    it('exist again once all writes have ended, even if one failed', async () => {
+      const [first, second] = [gate(), gate()];
+      const writing = [first, second].map(({ opened }) => store.settle([digest, digest], () => opened));
+      const failing = store.settle([digest], () => Promise.reject(systemError('EIO')));
+      await expect(failing).rejects.toMatchObject({ code: 'EIO' });
+      for (const { open: end } of [first, second]) {
+        await putUnsynced(store, 'during', bytes);
+        expect(await unsynced()).toEqual([]);
+        end();
+        await Promise.race(writing);
+      }
+      await Promise.all(writing);
+      await putUnsynced(store, 'after', bytes);
+      expect(await unsynced()).toHaveLength(1);
+    });
   });
 
   describe('that a killed process left', () => {
@@ -291,6 +356,60 @@ describe('unsynced blobs', () => {
       expect(lost).toEqual([digest]);
       expect(await readFile(finalPath())).toEqual(bytes);
       expect(await unsynced()).toEqual([]);
+    });
+
+    it.each([
+      ['opened', files.openFile],
+      ['read', files.readFully],
+      ['written', files.writeFully],
+      ['synced', files.syncData],
+    ] as const)('stay and are absent if they cannot be %s, and return with the next start', async (_call, call) => {
+      await writeFile(unsyncedPath(), bytes);
+      // The calls have different types.
+      vi.mocked(call as () => Promise<unknown>).mockRejectedValueOnce(systemError('EIO'));
+      await open();
+      expect([lost, kept]).toEqual([[], [digest]]);
+      expect(await readFile(unsyncedPath())).toEqual(bytes);
+      expect([await store.stat(digest), await store.read(digest)]).toEqual([undefined, undefined]);
+      expect((await settled(store, [digest])).size).toBe(0);
+      expect(await collect(store.list())).toEqual([]);
+      await store.close();
+      await open();
+      expect(await bytesOf(store, digest)).toEqual(bytes);
+      expect(await unsynced()).toEqual([]);
+    });
+
+    it.each([
+      ['a push', async () => void (await putUnsynced(store, 'again', bytes)), bytes],
+      ['a push that is synced at once', async () => void (await put(store, 'again', bytes)), bytes],
+      ['a deletion', async () => expect(await store.delete(digest)).toBe(true), undefined],
+    ])('make way for %s after they could not be read', async (_title, act, found) => {
+      await writeFile(unsyncedPath(), Buffer.from('which the disk cannot read'));
+      vi.mocked(files.readFully).mockRejectedValueOnce(systemError('EIO'));
+      await open();
+      await act();
+      expect(await bytesOf(store, digest)).toEqual(found);
+      expect(await unsynced()).toEqual([]);
+      expect(await store.delete(digest)).toBe(found !== undefined);
+      expect(lost).toEqual([]);
+    });
+
+    it('keep the store from opening if they cannot be opened for another reason, and stay', async () => {
+      await writeFile(unsyncedPath(), bytes);
+      vi.mocked(files.openFile).mockRejectedValueOnce(systemError('EACCES'));
+      await expect(open()).rejects.toMatchObject({ code: 'EACCES' });
+      expect(await unsynced()).toHaveLength(1);
+      await open();
+      expect(await bytesOf(store, digest)).toEqual(bytes);
+    });
+
+    it('have their names synced before a write names them, once for each folder, and again after a failure', async () => {
+      await writeFile(finalPath(), bytes);
+      await open();
+      folderSyncs.mockRejectedValueOnce(systemError('EIO'));
+      await expect(settled(store, [digest])).rejects.toMatchObject({ code: 'EIO' });
+      for (let time = 0; time < 2; time++) expect((await settled(store, [digest])).size).toBe(1);
+      expect(folderSyncs.mock.calls).toEqual([[dirname(finalPath())], [dirname(finalPath())]]);
     });
 
     it('do not matter if they are not blobs', async () => {

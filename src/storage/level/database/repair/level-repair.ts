@@ -9,7 +9,7 @@ import type { Digest } from '../../../../protocol/digest.js';
 import { BlobFolders, statFile } from '../../../files/blob-folders.js';
 import { readBlobsIn } from '../../../files/layout.js';
 import { syncFolder } from '../../../files/system/files.js';
-import { recoverUnsynced } from '../../../files/unsynced-blobs.js';
+import { recoverUnsynced } from '../../../files/unsynced-recovery.js';
 import { batchKey, rangeEnd, repositoryPrefix, type RepositoryId, type StoredRepository } from '../../level-keys.js';
 import { placeKey } from '../../level-ledger-keys.js';
 import { findUses, readReferences } from '../../level-references.js';
