@@ -27,10 +27,18 @@ export interface SessionParts {
   readonly maxBlobBytes: number;
 }
 
+/** A request that sends bytes. */
+interface Receiving {
+  readonly source: Readable;
+  readonly staged: StagedBlob;
+  /** The bytes that stay if the request breaks off; absent if all that arrived stay. */
+  readonly keptBytes: number | undefined;
+}
+
 /** The upload sessions of a registry. They are stored on disk and survive restarts and broken connections. */
 export class UploadSessions {
   readonly #parts: SessionParts;
-  readonly #receiving = new Map<SessionId, { readonly source: Readable; readonly staged: StagedBlob }>();
+  readonly #receiving = new Map<SessionId, Receiving>();
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -50,12 +58,12 @@ export class UploadSessions {
   }
 
   /**
-   * Returns the number of bytes received, even while another request appends. @throws RegistryError
-   * BLOB_UPLOAD_UNKNOWN.
+   * Returns the number of bytes received, even while another request appends. Excludes those of a request that are dropped if it breaks
+   * off: a client would continue after them. @throws RegistryError BLOB_UPLOAD_UNKNOWN.
    */
   async size(at: ImageKey, id: SessionId): Promise<number> {
     await this.#find(at, id);
-    return this.#parts.blobs.stagedSize(id);
+    return this.#receiving.get(id)?.keptBytes ?? this.#parts.blobs.stagedSize(id);
   }
 
   /**
@@ -110,7 +118,8 @@ export class UploadSessions {
     const { blobs, maxBlobBytes } = this.#parts;
     if (staged.size + expectedBytes > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
     if (expectedBytes > 0) await blobs.ensureRoom(expectedBytes);
-    this.#receiving.set(id, { source: chunk.source, staged });
+    const keptBytes = isUndone(chunk, onBreak) ? staged.size : undefined;
+    this.#receiving.set(id, { source: chunk.source, staged, keptBytes });
     try {
       await receiveChunk(staged, chunk, onBreak, limit);
     } finally {
@@ -182,10 +191,11 @@ export class UploadSessions {
  */
 export async function receiveChunk(
   staged: StagedBlob,
-  { source, range, announcedBytes = 0 }: UploadChunk,
+  chunk: UploadChunk,
   onBreak: 'keep' | 'undo',
   limit: SizeLimit,
 ): Promise<void> {
+  const { source, range, announcedBytes = 0 } = chunk;
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
     throw new RegistryError('RANGE_INVALID', {
@@ -204,9 +214,14 @@ export async function receiveChunk(
     }
   } catch (error) {
     // The store refuses an append only after another process changed the upload: what it has now is not ours to undo.
-    if (!isRangeError(error) && (length !== undefined || onBreak === 'undo')) await staged.truncate(before);
+    if (!isRangeError(error) && isUndone(chunk, onBreak)) await staged.truncate(before);
     throw error;
   }
+}
+
+/** Returns whether the bytes of a chunk are dropped when it breaks off. */
+function isUndone({ range }: UploadChunk, onBreak: 'keep' | 'undo'): boolean {
+  return range !== undefined || onBreak === 'undo';
 }
 
 /** Appends up to an announced end. @throws RegistryError SIZE_INVALID, and the error of the limit. */

@@ -1,6 +1,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MiB } from '../../support/content/bytes.js';
 import { Client, type Answer } from '../../support/clients/client.js';
 import { digest, pushBlob, someBytes, startUpload, type HashName } from '../../support/content/content.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
@@ -289,6 +290,37 @@ describe('concurrent requests to one upload session', () => {
     expect(answers.map(({ status }) => status)).toEqual([201, 201]);
     expect((await client.get(location)).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
   });
+
+  it.each([
+    ['a stream', 'PATCH', {}, 3 * MiB + 9],
+    ['a chunk with a range', 'PATCH', { 'Content-Range': `10-${4 * MiB + 9}` }, 9],
+    ['a closing PUT', 'PUT', {}, 9],
+  ] as const)(
+    'report only bytes that stay if the connection breaks off during %s',
+    async (_title, method, range, last) => {
+      const location = await startUpload(client, name);
+      await client.patch(location, { body: Buffer.alloc(10) });
+      const connection = await RawConnection.open(server.port);
+      const target = method === 'PUT' ? `${location}?digest=${digest('never complete')}` : location;
+      const headers = { ...range, 'Content-Length': `${4 * MiB}`, Expect: '100-continue' };
+      await connection.write(rawHead(method, target, headers));
+      await connection.waitFor(/100 Continue/);
+      await connection.write(Buffer.alloc(3 * MiB));
+      await client.catchUp();
+      const reported = async (): Promise<number> => Number((await client.get(location)).header('range').slice(2));
+      // Bytes are written in batches.
+      if (last > 9) await expect.poll(reported).toBeGreaterThan(9);
+      expect(await reported()).toBeLessThanOrEqual(last);
+      connection.cut();
+      await expect.poll(reported).toBe(last);
+      const rest = {
+        headers: { 'Content-Range': `${last + 1}-${4 * MiB + 9}` },
+        body: Buffer.alloc(4 * MiB + 9 - last),
+      };
+      await expect.poll(async () => (await client.patch(location, rest)).status).toBe(202);
+      expect(await reported()).toBe(4 * MiB + 9);
+    },
+  );
 
   // A connection that died silently (no FIN) must not keep its client from asking for the offset.
   it('report the status while a chunk is still arriving', async () => {
