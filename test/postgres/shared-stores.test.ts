@@ -2,8 +2,9 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RegistryOptions } from '../../src/index.js';
+import { PostgresLedger } from '../../src/storage/postgres/postgres-ledger.js';
 import type { S3Connection } from '../../src/storage/s3/s3-options.js';
 import { createBucket, listBucket } from '../s3/support/bucket.js';
 import { credentials } from '../s3/support/s3-server.js';
@@ -25,6 +26,7 @@ let database: TestDatabase;
 let connection: S3Connection;
 let spool: string;
 const opened: Node[] = [];
+const uploads = '/v2/local/app/blobs/uploads/';
 
 beforeEach(async () => {
   database = await createDatabase();
@@ -199,6 +201,39 @@ describe('three nodes with one database and one bucket', () => {
     // A start deletes the objects whose time has come.
     await expect.poll(() => listBucket(connection)).toHaveLength(1 + 3);
     expect(await pullsCompletely(third.client, kept)).toBe(true);
+  });
+
+  it.each([
+    [
+      'in one request',
+      (client: Client, bytes: Buffer) => client.post(`${uploads}?digest=${digest(bytes)}`, { body: bytes }),
+    ],
+    [
+      'in a session',
+      async (client: Client, bytes: Buffer) => {
+        const location = (await client.post(uploads)).header('location').replace(/^https?:\/\/[^/]+/, '');
+        return client.put(`${location}?digest=${digest(bytes)}`, { body: bytes });
+      },
+    ],
+  ])('do not collect a blob that another one receives %s before it is linked', async (_how, push) => {
+    const [first, second] = [await startNode(), await startNode()];
+    const putPlace = Reflect.get<PostgresLedger, 'putPlace'>(PostgresLedger.prototype, 'putPlace');
+    const spy = vi.spyOn(PostgresLedger.prototype, 'putPlace').mockImplementation(async function (
+      this: PostgresLedger,
+      ...args
+    ) {
+      await putPlace.apply(this, args);
+      // Its candidate is older by then.
+      await sleep(2);
+      expect(await second.registry.registry.collectGarbage()).toMatchObject({ blobsDeleted: 0 });
+    });
+    const bytes = someBytes('pushed meanwhile', 1000);
+    expect((await push(first.client, bytes)).status).toBe(201);
+    spy.mockRestore();
+    expect((await second.client.get(`/v2/local/app/blobs/${digest(bytes)}`)).body).toEqual(bytes);
+    expect((await second.client.delete(`/v2/local/app/blobs/${digest(bytes)}`)).status).toBe(202);
+    await sleep(2);
+    expect(await second.registry.registry.collectGarbage()).toMatchObject({ blobsDeleted: 1 });
   });
 
   it('spool in folders of their own, which end with them', async () => {

@@ -35,8 +35,11 @@ const insertBlob = sql('INSERT INTO blob (digest) VALUES ($1) ON CONFLICT DO NOT
 const lockBlob = sql('SELECT size FROM blob WHERE digest = $1 FOR UPDATE');
 const keepBlob = sql('UPDATE blob SET condemned_at = NULL WHERE digest = $1 AND size IS NOT NULL');
 const removeBlob = sql('DELETE FROM blob WHERE digest = $1 AND size IS NULL');
-const putCandidate = sql(`INSERT INTO bytes_candidate (digest, since) VALUES ($1, $2)
-  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since)`);
+// Claimed for the process that links the bytes next, so that the collector of another one does not delete them before.
+const putCandidate = sql(`INSERT INTO bytes_candidate (digest, since, claimed_until)
+  VALUES ($1, $2, now() + interval '1 minute')
+  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since),
+    claimed_until = excluded.claimed_until`);
 const readStaged = sql('SELECT id, epoch, bytes FROM staged WHERE id = $1');
 const readAllStaged = sql(`SELECT id, epoch, bytes FROM staged WHERE id > $1 ORDER BY id LIMIT ${pageSize}`);
 const lockStaged = sql('SELECT id, epoch, bytes FROM staged WHERE id = $1 FOR UPDATE');

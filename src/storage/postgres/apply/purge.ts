@@ -27,7 +27,8 @@ const derived = [
 ];
 const putCandidates = sql(`INSERT INTO bytes_candidate (digest, since)
   SELECT digest, $2 FROM unnest($1::bytea[]) w(digest) ORDER BY digest
-  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since)`);
+  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since),
+    claimed_until = excluded.claimed_until`);
 const removeImages = sql('DELETE FROM image WHERE id = ANY($1::bigint[])');
 const removeSessions = sql('DELETE FROM upload_session WHERE repository_id = $1');
 const removeRepository = sql('DELETE FROM repository WHERE id = $1');

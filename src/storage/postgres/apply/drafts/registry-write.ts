@@ -15,7 +15,8 @@ const removeCandidates = sql('DELETE FROM bytes_candidate WHERE digest = ANY($1:
 // Sorted, like every write of candidates, and never to an earlier time: another write may have come in between.
 const putCandidates = sql(`INSERT INTO bytes_candidate (digest, since)
   SELECT digest, since FROM unnest($1::bytea[], $2::bigint[]) w(digest, since) ORDER BY digest
-  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since)`);
+  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since),
+    claimed_until = excluded.claimed_until`);
 const putMoves = sql(`INSERT INTO tag_move (image_id, tag, number, at, was, move)
   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::json[])`);
 const removeMoves =
