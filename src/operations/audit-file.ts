@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditEvent, AuditNote, AuditTrail } from '../ports/operations/audit.js';
 import type { Actor, Journal } from '../ports/metadata/journal.js';
 import type { Runtime } from '../ports/runtime.js';
+import { isRecent } from '../protocol/recent.js';
 import {
   cursorOf,
   dayOf,
@@ -122,7 +123,7 @@ export class AuditFile implements AuditTrail {
     const now = this.#parts.runtime.now();
     const key = JSON.stringify([by.principal, by.via, by.address]);
     const before = this.#logins.get(key);
-    if (before !== undefined && now - before < loginMs) return;
+    if (before !== undefined && isRecent(before, loginMs, now)) return;
     this.#logins.delete(key);
     this.#logins.set(key, now);
     const [oldest] = this.#logins.keys();

@@ -240,6 +240,16 @@ it('notes that do not fit in memory are counted in the log and in the file', asy
   ]);
 });
 
+it('a login is noted although the last one seems to be in the future', async () => {
+  const audit = await open();
+  now = start + day;
+  audit.login(ana);
+  now = start;
+  audit.login(ana);
+  await close(audit);
+  expect((await readFile(file, 'utf8')).match(/login\.succeeded/g)).toHaveLength(2);
+});
+
 it('a login is noted again after an hour, or from another address', async () => {
   const audit = await open();
   audit.login(ana);

@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Runtime } from '../../ports/runtime.js';
 import type { SignedIn } from '../../ports/access/sessions.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { isRecent } from '../../protocol/recent.js';
 import { isPersonName } from '../../protocol/settings/access-names.js';
 import type { LoginProviderConfig } from '../../protocol/settings/token-config.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
@@ -159,9 +160,9 @@ export class LoginProvider {
   async #discover(): Promise<Discovered> {
     const now = this.#parts.runtime.now();
     const known = this.#discovered;
-    if (known !== undefined && now - known.at < freshMs) return known.document;
+    if (known !== undefined && isRecent(known.at, freshMs, now)) return known.document;
     const failure = this.#failure;
-    if (failure !== undefined && now - failure.at < cooldownMs) throw failure.error;
+    if (failure !== undefined && isRecent(failure.at, cooldownMs, now)) throw failure.error;
     return this.#discoveries.run('', () => this.#discoverAnew(now));
   }
 

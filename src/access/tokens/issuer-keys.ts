@@ -1,6 +1,7 @@
 import type { CryptoKey, ProtectedHeaderParameters } from 'jose';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { isRecent } from '../../protocol/recent.js';
 import type { PublicKeySet } from '../../protocol/settings/token-config.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { createOutgoing } from '../../util/outgoing/outgoing.js';
@@ -56,9 +57,10 @@ export class IssuerKeys {
   /** Returns the keys for a token with this header. @throws RegistryError UNAVAILABLE when they cannot be fetched. */
   async find(header: ProtectedHeaderParameters): Promise<readonly CryptoKey[]> {
     const known = this.#fetched;
-    const ageMs = known === undefined ? Infinity : this.#options.runtime.now() - known.fetchedAt;
-    const keys = known === undefined || ageMs >= staleMs ? [] : await known.find(header);
-    if (ageMs < cooldownMs || (ageMs < freshMs && keys.length > 0)) return keys;
+    const now = this.#options.runtime.now();
+    const isYounger = (maxMs: number): boolean => known !== undefined && isRecent(known.fetchedAt, maxMs, now);
+    const keys = known !== undefined && now - known.fetchedAt < staleMs ? await known.find(header) : [];
+    if (isYounger(cooldownMs) || (isYounger(freshMs) && keys.length > 0)) return keys;
     try {
       return await (await this.#renew()).find(header);
     } catch (error) {
@@ -70,7 +72,7 @@ export class IssuerKeys {
   async #renew(): Promise<Fetched> {
     const { runtime, issuer } = this.#options;
     const failure = this.#failure;
-    if (failure !== undefined && runtime.now() - failure.at < cooldownMs) throw failure.error;
+    if (failure !== undefined && isRecent(failure.at, cooldownMs, runtime.now())) throw failure.error;
     return this.#fetches.run('', async () => {
       try {
         this.#fetched = { find: keysOfSet(await this.#fetch()), fetchedAt: runtime.now() };

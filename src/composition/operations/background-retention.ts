@@ -1,5 +1,6 @@
 import type { Jobs } from '../../ports/operations/jobs.js';
 import type { Runtime } from '../../ports/runtime.js';
+import { isRecent } from '../../protocol/recent.js';
 import type { RetentionSettings } from '../../protocol/settings/retention-config.js';
 import type { Leases } from '../../util/scheduling/leases.js';
 import { system } from '../../util/system-actor.js';
@@ -38,7 +39,7 @@ export class BackgroundRetention {
       const isNew = jobs.some(({ state, report }) => state === 'waiting' && isOfNewPolicies(report));
       if (isNew) return;
       const last = Math.max(0, ...jobs.filter(({ dryRun }) => !dryRun).map(({ startedAt }) => startedAt));
-      if (this.#runtime.now() - last >= settings.everySeconds * 1000)
+      if (!isRecent(last, settings.everySeconds * 1000, this.#runtime.now()))
         await this.#jobs.start({ kind: 'retention' }, system);
     } catch (err) {
       this.#runtime.log.error({ err }, 'retention failed to start');

@@ -1,5 +1,6 @@
 import type { AuditState, ObjectLedger } from '../../ports/metadata/object-ledger.js';
 import type { Digest } from '../../protocol/digest.js';
+import { isRecent } from '../../protocol/recent.js';
 import type { ListedObject, S3Bucket } from './client/s3-bucket.js';
 
 const checkMs = 3_600_000;
@@ -92,7 +93,7 @@ export class S3Audit {
 }
 
 function isDue(state: AuditState | undefined, steps: number, now: number): boolean {
-  return state === undefined || state.step < steps || now - state.at >= intervalMs;
+  return state === undefined || state.step < steps || !isRecent(state.at, intervalMs, now);
 }
 
 function isOld({ modifiedAt }: ListedObject, now: number): boolean {
