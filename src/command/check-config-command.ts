@@ -4,6 +4,8 @@ import { examineConfig, type ConfigProblem } from './serve/examine-config.js';
 import { addServeFlags } from './serve/serve-flags.js';
 import type { ServeFlags } from './serve/serve-settings.js';
 
+type CheckFlags = ServeFlags & { readonly json?: boolean };
+
 /** The document that `--json` prints. */
 interface ConfigReport {
   readonly file: string;
@@ -16,11 +18,17 @@ export function addCheckConfigCommand(program: Command): void {
   const command = program
     .command('check-config')
     .description('Check a config file as serve would, without starting; pass the same flags')
-    .argument('<file>', 'config file in YAML or JSON');
-  addServeFlags(command, false).option('--json', 'print one JSON document').action(checkConfig);
+    .argument('[file]', 'config file in YAML or JSON, instead of --config');
+  addServeFlags(command)
+    .option('--json', 'print one JSON document')
+    .action((argument: string | undefined, { config, ...flags }: CheckFlags) => {
+      const file = argument ?? config;
+      if (file !== undefined && (config ?? file) === file) return checkConfig(file, flags);
+      return command.error('error: name one config file, as an argument or with --config', { exitCode: 2 });
+    });
 }
 
-async function checkConfig(file: string, { json, ...flags }: ServeFlags & { readonly json?: boolean }): Promise<void> {
+async function checkConfig(file: string, { json, ...flags }: CheckFlags): Promise<void> {
   const print = (report: ConfigReport): void =>
     void process.stdout.write(json === true ? `${JSON.stringify(report)}\n` : formatReport(report));
   let text: string;

@@ -80,7 +80,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addRuleCommands(program, io);
   program.commandsGroup('Server:');
   const serving = program.command('serve').description('Run a registry; flags override the config file');
-  addServeFlags(serving, true).action(async (flags: ServeFlags) => {
+  addServeFlags(serving).action(async (flags: ServeFlags) => {
     // Loaded on demand, so that the other commands start faster.
     const { serve } = await import('./program.js');
     return serve(flags);

@@ -1,20 +1,14 @@
 import { Option, InvalidArgumentError, type Command } from 'commander';
 import { logFormats, logLevels } from '../config-file.js';
 
-const configFlag = new Option(
-  '--config <file>',
-  'config file in YAML or JSON: the options of createRegistry and a server section',
-);
-
-/** Adds the flags of `serve` to a command. @param withConfig whether the config file is a flag too. */
-export function addServeFlags(command: Command, withConfig: boolean): Command {
-  command
+/** Adds the flags of `serve` to a command. */
+export function addServeFlags(command: Command): Command {
+  return command
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--port <number>', 'port; 0 chooses a free port (default: 5000)', parsePort)
     .option('--socket <path>', 'Unix socket to listen on; without --host or --port, instead of a port')
-    .option('--data <folder>', 'data folder (default: ./data)');
-  if (withConfig) command.addOption(configFlag);
-  return command
+    .option('--data <folder>', 'data folder (default: ./data)')
+    .option('--config <file>', 'config file in YAML or JSON: the options of createRegistry and a server section')
     .option('--open', 'allow anyone who can reach the address to pull, push and delete')
     .option(
       '--accept-empty-index',

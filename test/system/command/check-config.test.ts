@@ -160,7 +160,10 @@ describe('artifactapi check-config', () => {
 
   it('exits with 0 for a file without problems', async () => {
     await writeFile(path.join(folder, 'good.yaml'), 'access: read-only\n');
-    expect(await run('good.yaml')).toEqual({ code: 0, stdout: 'good.yaml: no problems\n', stderr: '' });
+    const good = { code: 0, stdout: 'good.yaml: no problems\n', stderr: '' };
+    expect(await run('good.yaml')).toEqual(good);
+    // With the same flags as `serve`.
+    expect(await run('--config', 'good.yaml')).toEqual(good);
     expect(JSON.parse((await run('good.yaml', '--json')).stdout)).toEqual({
       file: 'good.yaml',
       ok: true,
@@ -188,7 +191,8 @@ describe('artifactapi check-config', () => {
   it.each([
     ['a file that does not exist', ['none.yaml'], '', /^artifactapi: cannot read the config file: ENOENT.*none\.yaml/],
     ['a folder', ['newer'], '', /^artifactapi: cannot read the config file: EISDIR/],
-    ['no file', [], '', /^artifactapi: <file> is required/],
+    ['no file', [], '', /^artifactapi: name one config file, as an argument or with --config/],
+    ['two files', ['good.yaml', '--config', 'bad.json'], '', /^artifactapi: name one config file/],
     ['an unknown flag', ['good.yaml', '--jsn'], '', /^artifactapi: unknown option "--jsn"/],
   ])('exits with 2 for %s', async (_what, args, stdout, expected) => {
     const ended = await run(...args);
