@@ -135,11 +135,19 @@ function blobs(current: () => MetadataStore, write: Write, candidates: Candidate
     expect(await candidates()).toEqual(['link r/team/app l 5']);
   });
 
-  it('are not candidates while a manifest names them', async () => {
-    await write(...putManifest('m', { references: [digest('l')] }), link('l', 5));
-    expect(await candidates()).toEqual([]);
+  it('are candidates until a manifest names them', async () => {
+    await write(link('l', 5), link('k', 5));
+    await write(...putManifest('m', { references: [digest('l')] }), link('l', 6));
+    expect(await candidates()).toEqual(['link r/team/app k 5']);
     expect(await current().isNamed(at, digest('l'))).toBe(true);
     expect(await current().isNamed(at, digest('m'))).toBe(false);
+  });
+
+  it('are candidates when the manifest that names them was pushed before them', async () => {
+    await write(...putManifest('m', { references: [digest('l')] }), link('l', 5));
+    expect(await candidates()).toEqual(['link r/team/app l 5']);
+    await write(...putManifest('m', { references: [digest('l')] }));
+    expect(await candidates()).toEqual([]);
   });
 
   it('leave a candidate for their bytes when unlinked', async () => {

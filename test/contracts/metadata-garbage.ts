@@ -57,7 +57,7 @@ export function garbage(current: () => MetadataStore, write: Write, candidates: 
   });
 
   it('a link that was renewed while a manifest named it outlives a drop that was decided before', async () => {
-    await write(...putManifest('m', { references: [digest('l')] }), link('l', 1));
+    await write(link('l', 1), ...putManifest('m', { references: [digest('l')] }));
     const drop = (linkedAt: number): Promise<boolean> => {
       const require = [
         { type: 'link', at, digest: digest('l'), is: { linkedAt } },

@@ -392,9 +392,7 @@ export class MetadataModel {
     image.unlinked.delete(digest);
     if (before === undefined) image.updatedAt = Math.max(image.updatedAt, when);
     this.#store(digest, before?.size ?? size);
-    const candidate = { kind: 'link', at, digest, since: when } as const;
-    if (this.isNamed(at, digest)) return;
-    if (before === undefined || !this.#state.candidates.has(identify(candidate))) this.#leave(candidate);
+    if (before === undefined) this.#leave({ kind: 'link', at, digest, since: when });
   }
 
   #putManifest(at: ImageKey, manifest: ManifestRecord): void {
@@ -414,6 +412,7 @@ export class MetadataModel {
     for (const digest of manifest.references) {
       const link = image.links.get(digest);
       if (link !== undefined) image.links.set(digest, { size: link.size, linkedAt: link.linkedAt });
+      this.#state.candidates.delete(identify({ kind: 'link', at, digest, since: 0 }));
     }
   }
 

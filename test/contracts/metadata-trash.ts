@@ -18,12 +18,12 @@ export function trash(store: () => MetadataStore): void {
   const listed = async (name = 'r'): Promise<string[]> =>
     (await store().trash.list(name, { limit: 100 })).map((item) => `${item.at.image} ${item.digest}`);
   // A manifest of 100 bytes with two layers of 10 bytes, one of which another manifest shares.
-  // The links follow the manifests that name them, so that they leave no candidates.
+  // The links come before the manifests that name them, which settle their candidates.
   const image = [
-    ...putManifest('m', { references: [digest('l'), digest('shared')] }, 'v1', 'latest'),
-    ...putManifest('n', { references: [digest('shared')] }),
     link('l', 1),
     link('shared', 1),
+    ...putManifest('m', { references: [digest('l'), digest('shared')] }, 'v1', 'latest'),
+    ...putManifest('n', { references: [digest('shared')] }),
   ];
 
   it('keeps the manifest, its tags, who deleted it and how many bytes that frees', async () => {

@@ -71,7 +71,7 @@ export type Change =
     }
   /** Frees the name at once. `purge` removes the content later. */
   | { readonly type: 'repository.delete'; readonly name: string; readonly when: number }
-  /** Creates a link, which leaves a candidate, or renews the time of an existing one. */
+  /** Creates a link, which leaves a candidate until a manifest names it, or renews the time of an existing one. */
   | {
       readonly type: 'blob.link';
       readonly at: ImageKey;
@@ -84,6 +84,7 @@ export type Change =
    * one is gone, and `trash.restore` links them again.
    */
   | { readonly type: 'blob.unlink'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
+  /** Settles the candidates of the links that it names. A link that is created later leaves one again. */
   | { readonly type: 'manifest.put'; readonly at: ImageKey; readonly manifest: ManifestRecord }
   /**
    * Also drops the manifest's tags and its entry in lists of referrers. Leaves candidates for its bytes and its links;

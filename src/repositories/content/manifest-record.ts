@@ -98,12 +98,12 @@ async function tryRecord(
     const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
     return { type: 'tag.put', at, tag };
   });
-  // The links follow the manifest that names them, so that they leave no candidates.
   const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
   // In a cache, record the first access: an item without an access time is never evicted.
   const touched: Change[] =
     checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
-  const changes = [record, ...named.changes, ...tagChanges, ...touched];
+  // The links come before the manifest that names them, which settles their candidates.
+  const changes = [...named.changes, record, ...tagChanges, ...touched];
   const by = options.by && {
     actor: options.by,
     at: when,

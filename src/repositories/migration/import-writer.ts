@@ -240,12 +240,12 @@ export class ImportWriter {
     const own = new Set(manifests.map(({ image, manifest }) => `${image.at.image}@${manifest.digest}`));
     for (const { image, manifest, blobs, needs, pushedAt } of manifests) {
       const { at } = image;
-      write.changes.push({ type: 'manifest.put', at, manifest: toRecord(manifest, Math.min(pushedAt, when)) });
-      // The links follow the manifest that names them, so that they leave no candidates.
+      // The links come before the manifest that names them, which settles their candidates.
       for (const { digest, size, file } of blobs) {
         write.changes.push({ type: 'blob.link', at, digest, size, when });
         if (file === undefined) write.require.push({ type: 'link', at, digest, is: 'present' });
       }
+      write.changes.push({ type: 'manifest.put', at, manifest: toRecord(manifest, Math.min(pushedAt, when)) });
       const earlier = needs.filter((digest) => !own.has(`${at.image}@${digest}`));
       for (const digest of earlier) write.require.push({ type: 'manifest', at, digest, is: 'present' });
     }

@@ -6,7 +6,6 @@ import {
   imageKey,
   keptPrefix,
   namedPrefix,
-  nextIdKey,
   purgingPrefix,
   rangeEnd,
   splitKey,
@@ -15,7 +14,7 @@ import {
   type Prefix,
   type RepositoryId,
 } from './level-keys.js';
-import { LevelResidents, residentPrefixes } from './derived/level-residents.js';
+import { LevelResidents, residentKeys, residentPrefixes } from './derived/level-residents.js';
 import { LevelTagLists } from './derived/level-tag-lists.js';
 import { LevelUsage } from './derived/level-usage.js';
 import { decodeValue, type Operation } from './level-view.js';
@@ -219,8 +218,10 @@ export class LevelIndex implements LevelTarget {
         entries.set(key, decodeValue(text)),
       );
     }
-    const nextId = await this.database.level.get(nextIdKey);
-    if (nextId !== undefined) entries.set(nextIdKey, decodeValue(nextId));
+    for (const key of residentKeys) {
+      const text = await this.database.level.get(key);
+      if (text !== undefined) entries.set(key, decodeValue(text));
+    }
     this.residents.clear();
     for (const [key, value] of entries) this.residents.set(key, value);
   }

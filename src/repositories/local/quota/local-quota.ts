@@ -23,9 +23,9 @@ export class LocalQuota {
   async limitOf(at: ImageKey, digest?: Digest): Promise<SizeLimit> {
     const { maxBlobBytes, quotas } = this.#parts;
     const largest = blobLimit(maxBlobBytes);
-    if (digest !== undefined && (await this.#has(at, digest))) return largest;
     const room = await quotas.room(this.#config, at.image);
-    return room === undefined || room.maxBytes > largest.maxBytes ? largest : room;
+    if (room === undefined || room.maxBytes > largest.maxBytes) return largest;
+    return digest !== undefined && (await this.#has(at, digest)) ? largest : room;
   }
 
   /** Holds room for a blob in some images. */

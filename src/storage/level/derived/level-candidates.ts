@@ -55,6 +55,14 @@ export function putCandidate(view: LevelView, target: CandidateTarget, since: nu
   view.put(dueKey(target, latest), '');
 }
 
+/** Writes the candidate again if there is one: this write may be durable while the first one has not reached the disk yet. */
+export function repeatCandidate(view: LevelView, target: CandidateTarget): void {
+  const since = view.get(sinceKey(target));
+  if (since === undefined) return;
+  view.put(sinceKey(target), since);
+  view.put(dueKey(target, since), '');
+}
+
 /** Removes the candidate if it still has this time. A candidate that was renewed since then stays. */
 export function settleCandidate(view: LevelView, target: CandidateTarget, since: number): void {
   if (view.get(sinceKey(target)) === since) dropCandidate(view, target);

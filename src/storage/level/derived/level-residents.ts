@@ -9,6 +9,7 @@ import {
   documentPrefix,
   repositoryPrefix,
   splitKey,
+  storedTotalKey,
   type RepositoryId,
   type StoredRepository,
 } from '../level-keys.js';
@@ -16,6 +17,8 @@ import { decodeValue, type Operation } from '../level-view.js';
 
 /** Key ranges that are small and needed by every request or write, and therefore kept in memory as a whole. */
 export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefix, documentPrefix] as const;
+/** Keys that are kept in memory too. */
+export const residentKeys = [nextIdKey, storedTotalKey] as const;
 
 /** The resident part of the index, as last written. */
 export class LevelResidents {
@@ -34,7 +37,7 @@ export class LevelResidents {
   static isResident(key: string): boolean {
     // Each read asks, and most are for keys of a repository, which begin with its id.
     if (!key.startsWith('!')) return false;
-    return key === nextIdKey || residentPrefixes.some((prefix) => key.startsWith(prefix));
+    return key === nextIdKey || key === storedTotalKey || residentPrefixes.some((prefix) => key.startsWith(prefix));
   }
 
   get(key: string): unknown {

@@ -10,7 +10,7 @@ import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
 import { countPulls } from '../derived/level-pulls.js';
 import { forgetStored, noteStored } from '../derived/level-stored.js';
-import { dropCandidate, putCandidate, settleCandidate } from '../derived/level-candidates.js';
+import { dropCandidate, putCandidate, repeatCandidate, settleCandidate } from '../derived/level-candidates.js';
 import {
   condemnedKey,
   holderMember,
@@ -28,17 +28,9 @@ import {
   type Place,
   type RepositoryId,
 } from '../level-keys.js';
-import { sampleKey, sinceKey } from '../level-ordered-keys.js';
+import { sampleKey } from '../level-ordered-keys.js';
 import type { JournalRecorder } from './level-journal.js';
-import {
-  deleteManifest,
-  deleteTag,
-  isKept,
-  isNamed,
-  putManifest,
-  putTag,
-  refuseCondemned,
-} from './level-manifest-changes.js';
+import { deleteManifest, deleteTag, isKept, putManifest, putTag, refuseCondemned } from './level-manifest-changes.js';
 import { forgetTouch, touch } from './level-touches.js';
 import { deleteTrash, restoreTrash } from './level-trash.js';
 import { forgetUnlinked, putUnlinked } from './level-trash-records.js';
@@ -163,24 +155,27 @@ function deleteRepository(
 
 // ---------------------------------------------------------------------------------------------- blobs
 
-async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.link'>): Promise<void> {
+function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.link'>): void {
   const { digest, size, when } = change;
   refuseCondemned(view, digest);
   const key = linkKey(place, digest);
   const before = view.get(key);
   // A renewed link is written again with all of its keys: this write may be durable while the first one has not reached
   // the disk yet.
-  view.put(key, { size: before?.size ?? size, linkedAt: when });
+  const link = { size: before?.size ?? size, linkedAt: when };
+  view.put(key, link);
   view.addMember(holderPrefix(digest), holderMember('link', place));
-  noteStored(view, digest, before?.size ?? size);
-  const manifest = view.get(manifestKey(place, digest));
-  const bytes = weigh(manifest, { size: before?.size ?? size, linkedAt: when }) - weigh(manifest, before);
+  noteStored(view, digest, link.size);
+  // A link that counts already weighs the same.
+  const isCounted = before !== undefined && before.inTrash !== true;
+  const manifest = isCounted ? undefined : view.get(manifestKey(place, digest));
+  const bytes = weigh(manifest, link) - weigh(manifest, before);
   if (before === undefined) count(view, place, { links: 1, bytes, when });
   else count(view, place, { bytes });
   if (before === undefined && view.get(imageKey(place))?.trashed !== undefined) forgetUnlinked(view, place, digest);
-  if ((await isNamed(view, place, digest)) || (await isKept(view, place, digest))) return;
   const target: CandidateTarget = { kind: 'link', place, digest };
-  putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
+  if (before === undefined) putCandidate(view, target, when);
+  else repeatCandidate(view, target);
 }
 
 async function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'blob.unlink'>): Promise<void> {

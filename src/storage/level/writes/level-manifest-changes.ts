@@ -4,7 +4,7 @@ import { ConflictError } from '../../../util/conflict-error.js';
 import type { Change, TagRecord } from '../../../ports/metadata/metadata.js';
 import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
-import { putCandidate } from '../derived/level-candidates.js';
+import { dropCandidate, putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';
 import { noteStored } from '../derived/level-stored.js';
 import {
@@ -64,6 +64,7 @@ export async function putManifest(
   for (const named of manifest.references) {
     await turn();
     reviveLink(view, place, named);
+    dropCandidate(view, { kind: 'link', place, digest: named });
   }
 }
 
@@ -186,8 +187,8 @@ export function deleteTag(
 }
 
 /**
- * Returns whether a manifest of the image names the digest. Skips the lookup while the image has no manifests, as when the
- * layers of a new image arrive.
+ * Returns whether a manifest of the image names the digest. Skips the lookup when the image has no manifests, as after its last
+ * one was deleted.
  */
 export async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
   if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;

@@ -24,8 +24,7 @@ export function linkBlob(image: ImageDraft, registry: RegistryDraft, change: Cha
   const bytes = image.weigh(digest) - weight;
   image.count(before === undefined ? { links: 1, bytes, when } : { bytes });
   if (before === undefined) image.unlinked.delete(digest);
-  if (image.isNamed(digest) || image.isKept(digest)) return;
-  if (before === undefined || image.candidates.get(digest) === undefined) putLinkCandidate(image, digest, when);
+  if (before === undefined) putLinkCandidate(image, digest, when);
 }
 
 /** Deletes a link. Leaves a candidate for the bytes, unless the trash keeps them. */

@@ -118,7 +118,10 @@ function storeManifest(image: ImageDraft, registry: RegistryDraft, manifest: Man
   const kept = new Set(manifest.references);
   const dropped = (before ?? trashed)?.references.filter((named) => !kept.has(named)) ?? [];
   releaseReferences(image, dropped, pushedAt);
-  for (const named of manifest.references) reviveLink(image, named);
+  for (const named of manifest.references) {
+    reviveLink(image, named);
+    image.candidates.delete(named);
+  }
 }
 
 function putTrash(image: ImageDraft, item: TrashItem): void {
