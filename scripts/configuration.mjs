@@ -6,8 +6,8 @@ import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
 /**
  * @typedef {import('./option-schemas.mjs').Schema} Schema
  * @typedef {object} Sources
- * @property {import('zod').ZodType} optionsSchema
- * @property {import('zod').ZodType} serverSchema
+ * @property {import('zod/mini').ZodMiniType} optionsSchema
+ * @property {import('zod/mini').ZodMiniType} serverSchema
  * @property {readonly Flag[]} serveFlags
  * @property {Readonly<Record<string, number>>} secondsPerUnit
  * @property {Readonly<Record<string, number>>} bytesPerUnit

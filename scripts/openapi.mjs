@@ -206,7 +206,7 @@ function describeRepository(/** @type {string} */ type, /** @type {any} */ schem
 }
 
 /** Describes the input of a zod schema. */
-function describeChecker(/** @type {import('zod').ZodType} */ checker) {
+function describeChecker(/** @type {import('zod/mini').ZodMiniType} */ checker) {
   const { title: _title, ...schema } = withoutCode(toJsonSchema(checker));
   const required = (schema.required ?? []).filter((/** @type {string} */ name) => name !== 'name');
   return { ...schema, required };

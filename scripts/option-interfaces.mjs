@@ -44,7 +44,7 @@ const files = {
 
 /**
  * Renders the interfaces of the options.
- * @param {import('zod').ZodType} optionsSchema
+ * @param {import('zod/mini').ZodMiniType} optionsSchema
  * @returns {Readonly<Record<string, string>>} The text of each file by its name.
  */
 export function renderInterfaces(optionsSchema) {

@@ -1,11 +1,11 @@
 // Converts the option schemas in src/ to JSON Schema, from which the other scripts write interfaces and documents.
-import { z } from 'zod';
+import { z } from 'zod/mini';
 
-/** @typedef {Record<string, any>} Schema JSON Schema 2020-12 with the keys of `.meta()` listed in option-schema.ts. */
+/** @typedef {Record<string, any>} Schema JSON Schema 2020-12 with the metadata listed in option-schema.ts. */
 
 /**
  * Converts the input of a zod schema. A `chosenSchema` becomes its alternatives.
- * @param {z.ZodType} checker
+ * @param {z.ZodMiniType} checker
  * @returns {Schema}
  */
 export function toJsonSchema(checker) {

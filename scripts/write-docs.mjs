@@ -35,12 +35,12 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  * @property {string} version The version of the package.
  *
  * @typedef {object} Documents
- * @property {Readonly<Record<string, import('zod').ZodType>>} repositories By type.
- * @property {import('zod').ZodType} account
- * @property {import('zod').ZodType} token
- * @property {import('zod').ZodType} rule
- * @property {import('zod').ZodType} sync
- * @property {import('zod').ZodType} webhook
+ * @property {Readonly<Record<string, import('zod/mini').ZodMiniType>>} repositories By type.
+ * @property {import('zod/mini').ZodMiniType} account
+ * @property {import('zod/mini').ZodMiniType} token
+ * @property {import('zod/mini').ZodMiniType} rule
+ * @property {import('zod/mini').ZodMiniType} sync
+ * @property {import('zod/mini').ZodMiniType} webhook
  */
 
 /**

@@ -60,7 +60,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   'hash-wasm': [/^src\/storage\/s3\/uploads\/running-digest\.ts$/],
   sirv: [/^src\/http\/ui-files\.ts$/],
   semver: [/^src\/protocol\/version-range\.ts$/],
-  zod: [/^src\/protocol\//, /^src\/options\//, /^src\/command\/config-file\.ts$/],
+  zod: [/^src\/protocol\/zod\.ts$/],
 };
 
 function listSources(folder: string): string[] {

@@ -1,8 +1,14 @@
 import { createRequire } from 'node:module';
 import type * as Yaml from 'yaml';
 import type { Scalar, YAMLParseError } from 'yaml';
-import { z } from 'zod';
-import { describeProblems, secondsSchema, strictOptions, type Problem } from '../protocol/settings/option-schema.js';
+import { z } from '../protocol/zod.js';
+import {
+  describe,
+  describeProblems,
+  secondsSchema,
+  strictOptions,
+  type Problem,
+} from '../protocol/settings/option-schema.js';
 import { parseQuantity } from './units.js';
 
 /** The content of a config file, before its options are checked. */
@@ -118,32 +124,32 @@ export const logFormats = ['json', 'pretty'] as const;
 export type LogFormat = (typeof logFormats)[number];
 
 /** `server.metrics`: a listener of its own for operators. */
-const metricsSchema = strictOptions({
-  host: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: 'The address to listen on, which must be private.', unset: '`127.0.0.1`' }),
-  port: z
-    .number()
-    .int()
-    .min(0)
-    .max(65_535)
-    .optional()
-    .meta({ description: 'The port. `0` chooses a free port.', unset: 'required without `socket`' }),
-  socket: z.string().min(1).optional().meta({
-    description: 'Path of a Unix socket to listen on instead of a port. Its permissions are `socketMode`.',
-    unset: 'none',
-  }),
-})
-  .superRefine(({ host, port, socket }, context) => {
-    const refuse = (name: string, message: string): void => context.addIssue({ code: 'custom', path: [name], message });
-    if (socket === undefined && port === undefined) refuse('port', 'is required, unless "socket" is set');
-    if (socket !== undefined && port !== undefined) refuse('port', 'cannot be combined with "socket"');
-    if (socket !== undefined && host !== undefined) refuse('host', 'cannot be combined with "socket"');
-  })
-  .optional()
-  .meta({
+const metricsSchema = z
+  .optional(
+    strictOptions({
+      host: z.optional(z.string().check(z.minLength(1))).apply(describe, {
+        description: 'The address to listen on, which must be private.',
+        unset: '`127.0.0.1`',
+      }),
+      port: z.optional(z.number().check(z.int(), z.minimum(0), z.maximum(65_535))).apply(describe, {
+        description: 'The port. `0` chooses a free port.',
+        unset: 'required without `socket`',
+      }),
+      socket: z.optional(z.string().check(z.minLength(1))).apply(describe, {
+        description: 'Path of a Unix socket to listen on instead of a port. Its permissions are `socketMode`.',
+        unset: 'none',
+      }),
+    }).check(
+      z.superRefine(({ host, port, socket }, context) => {
+        const refuse = (name: string, message: string): void =>
+          context.addIssue({ code: 'custom', path: [name], message });
+        if (socket === undefined && port === undefined) refuse('port', 'is required, unless "socket" is set');
+        if (socket !== undefined && port !== undefined) refuse('port', 'cannot be combined with "socket"');
+        if (socket !== undefined && host !== undefined) refuse('host', 'cannot be combined with "socket"');
+      }),
+    ),
+  )
+  .apply(describe, {
     description:
       'A second address that serves `/metrics`, `/healthz` and `/readyz` without a login, in plain http, and nothing else.',
     unset: 'none',
@@ -151,65 +157,56 @@ const metricsSchema = strictOptions({
 
 /** The schema of the `server` section of a config file: what `artifactapi serve` needs besides the options of the registry. */
 export const serverSchema = strictOptions({
-  host: z.string().min(1).optional().meta({ description: 'The address to listen on.', unset: '`127.0.0.1`' }),
+  host: z
+    .optional(z.string().check(z.minLength(1)))
+    .apply(describe, { description: 'The address to listen on.', unset: '`127.0.0.1`' }),
   port: z
-    .number()
-    .int()
-    .min(0)
-    .max(65_535)
-    .optional()
-    .meta({ description: 'The port. `0` chooses a free port.', unset: '`5000`' }),
-  socket: z.string().min(1).optional().meta({
+    .optional(z.number().check(z.int(), z.minimum(0), z.maximum(65_535)))
+    .apply(describe, { description: 'The port. `0` chooses a free port.', unset: '`5000`' }),
+  socket: z.optional(z.string().check(z.minLength(1))).apply(describe, {
     description:
       'Path of a Unix socket to listen on, in plain http. With it, the server listens on a port only if `host` or `port` is set.',
     unset: 'none',
   }),
   socketMode: z
-    .string()
-    .regex(/^0?[0-7]{3}$/, 'must be three octal digits in quotes, such as "0660"')
-    .default('0660')
-    .meta({
+    ._default(z.string().check(z.regex(/^0?[0-7]{3}$/, 'must be three octal digits in quotes, such as "0660"')), '0660')
+    .apply(describe, {
       description: "Permissions of the sockets. A client needs permission to write: `'0666'` lets everyone connect.",
     }),
   metrics: metricsSchema,
-  tls: strictOptions({
-    cert: z.string().min(1).meta({ description: 'Path of the certificate chain in PEM.' }),
-    key: z.string().min(1).meta({ description: 'Path of the private key in PEM.' }),
-  })
-    .optional()
-    .meta({ description: 'The certificate to serve https with.', unset: 'plain http' }),
-  logLevel: z
-    .enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` })
-    .optional()
-    .meta({
-      description:
-        '`debug`, `info`, `warn`, `error` or `silent`. The log goes to stderr, with one line per request at `info`.',
-      unset: '`info`',
-    }),
-  logFormat: z
-    .enum(logFormats, { error: `must be one of ${logFormats.join(', ')}` })
-    .optional()
-    .meta({
-      description: '`json`: one JSON object per line. `pretty`: lines for people.',
-      unset: '`pretty` on a terminal, otherwise `json`',
-    }),
-  stopSeconds: secondsSchema
-    .max(3600)
-    .default(30)
-    .meta({ description: 'How long requests in flight may take after a SIGTERM before the server ends them.' }),
-  idleTimeoutSeconds: secondsSchema
-    .min(1)
-    .max(86_400)
-    .default(120)
-    .meta({ description: 'How long a connection may be idle during a request before the server closes it.' }),
-  maxConnections: z.number().int().min(1).optional().meta({
+  tls: z
+    .optional(
+      strictOptions({
+        cert: z
+          .string()
+          .check(z.minLength(1))
+          .apply(describe, { description: 'Path of the certificate chain in PEM.' }),
+        key: z.string().check(z.minLength(1)).apply(describe, { description: 'Path of the private key in PEM.' }),
+      }),
+    )
+    .apply(describe, { description: 'The certificate to serve https with.', unset: 'plain http' }),
+  logLevel: z.optional(z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` })).apply(describe, {
+    description:
+      '`debug`, `info`, `warn`, `error` or `silent`. The log goes to stderr, with one line per request at `info`.',
+    unset: '`info`',
+  }),
+  logFormat: z.optional(z.enum(logFormats, { error: `must be one of ${logFormats.join(', ')}` })).apply(describe, {
+    description: '`json`: one JSON object per line. `pretty`: lines for people.',
+    unset: '`pretty` on a terminal, otherwise `json`',
+  }),
+  stopSeconds: z._default(secondsSchema.check(z.maximum(3600)), 30).apply(describe, {
+    description: 'How long requests in flight may take after a SIGTERM before the server ends them.',
+  }),
+  idleTimeoutSeconds: z._default(secondsSchema.check(z.minimum(1), z.maximum(86_400)), 120).apply(describe, {
+    description: 'How long a connection may be idle during a request before the server closes it.',
+  }),
+  maxConnections: z.optional(z.number().check(z.int(), z.minimum(1))).apply(describe, {
     description: 'Maximum number of open connections. The server closes further ones.',
     unset: 'from the limit of open files, at most `10000`',
   }),
-  ui: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'Whether to serve the web UI at `/ui/`, and to send browsers there from `/`.' }),
+  ui: z._default(z.boolean(), true).apply(describe, {
+    description: 'Whether to serve the web UI at `/ui/`, and to send browsers there from `/`.',
+  }),
 });
 
 /** The `server` section of a config file. */
@@ -223,7 +220,7 @@ export interface Checked<T> {
 
 /** Checks the `server` section and adds defaults. Returns only the defaults if there are problems. */
 export function checkServerSection(server: unknown): Checked<ServerSection> {
-  const checked = z.object({ server: serverSchema.prefault({}) }).safeParse({ server: server ?? undefined });
+  const checked = z.object({ server: z.prefault(serverSchema, {}) }).safeParse({ server: server ?? undefined });
   if (checked.success) return { value: checked.data.server, problems: [] };
   return { value: serverSchema.parse({}), problems: describeProblems(checked.error) };
 }

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import { z } from '../protocol/zod.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata/metadata.js';
 import {
+  describe,
   bytesSchema,
   chosenSchema,
   secondsSchema,
@@ -21,155 +22,160 @@ export interface GivenStores {
 const folderProblem = 'must be the path of the data folder';
 const folderSchema = z
   .string(`${folderProblem}, or { metadata, blobs }`)
-  .refine((folder) => folder !== '', folderProblem);
+  .check(z.refine((folder) => folder !== '', folderProblem));
 const givenSchema = z
   .custom<GivenStores>(isPair)
-  .meta({ typescript: '{ readonly blobs: BlobStore; readonly metadata: MetadataStore }' });
+  .apply(describe, { typescript: '{ readonly blobs: BlobStore; readonly metadata: MetadataStore }' });
 
 const keysSchema = strictOptions({
-  accessKeyId: z.string().min(1),
-  secretAccessKey: z.string().min(1),
-  sessionToken: z.string().min(1).optional(),
+  accessKeyId: z.string().check(z.minLength(1)),
+  secretAccessKey: z.string().check(z.minLength(1)),
+  sessionToken: z.optional(z.string().check(z.minLength(1))),
 });
 type Keys = Immutable<z.output<typeof keysSchema>>;
 const keysFunctionSchema = z
   .custom<() => Keys | Promise<Keys>>((value) => typeof value === 'function')
-  .meta({ typescript: '(() => S3Keys | Promise<S3Keys>)' });
+  .apply(describe, { typescript: '(() => S3Keys | Promise<S3Keys>)' });
 
 const s3Schema = strictOptions({
   bucket: z
     .string()
-    .regex(
-      /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
-      'must be the name of a bucket: 3 to 63 lower-case letters, digits, "." and "-"',
+    .check(
+      z.regex(
+        /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+        'must be the name of a bucket: 3 to 63 lower-case letters, digits, "." and "-"',
+      ),
     )
-    .meta({
+    .apply(describe, {
       description: 'The name of the bucket, which must exist. It belongs to this registry alone, or the prefix does.',
     }),
   region: z
-    .string()
-    .regex(/^[a-z0-9-]+$/, 'must be the name of a region')
-    .default('us-east-1')
-    .meta({ description: 'The region that requests are signed for.' }),
+    ._default(z.string().check(z.regex(/^[a-z0-9-]+$/, 'must be the name of a region')), 'us-east-1')
+    .apply(describe, { description: 'The region that requests are signed for.' }),
   endpoint: z
-    .string()
-    .refine(isOrigin, 'must be an http or https URL without a path')
-    .optional()
-    .meta({ description: 'The URL of the service, without the bucket.', unset: 'Amazon S3 in the region' }),
-  pathStyle: z.boolean().optional().meta({
+    .optional(z.string().check(z.refine(isOrigin, 'must be an http or https URL without a path')))
+    .apply(describe, {
+      description: 'The URL of the service, without the bucket.',
+      unset: 'Amazon S3 in the region',
+    }),
+  pathStyle: z.optional(z.boolean()).apply(describe, {
     description: 'Whether the bucket is part of the path, and not of the host name.',
     unset: 'true with endpoint, else false',
   }),
   prefix: z
-    .string()
-    .regex(/^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*\/)*$/, 'must be empty, or folders that each end with "/"')
-    .default('')
-    .meta({ description: 'A prefix for the key of every object, such as `registry/`.' }),
-  credentials: chosenSchema<typeof keysSchema | typeof keysFunctionSchema>(
-    [keysSchema.meta({ title: 'S3Keys' }), keysFunctionSchema],
-    (value) => (typeof value === 'function' ? keysFunctionSchema : keysSchema),
-  )
-    .optional()
-    .meta({
+    ._default(
+      z
+        .string()
+        .check(z.regex(/^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*\/)*$/, 'must be empty, or folders that each end with "/"')),
+      '',
+    )
+    .apply(describe, { description: 'A prefix for the key of every object, such as `registry/`.' }),
+  credentials: z
+    .optional(
+      chosenSchema<typeof keysSchema | typeof keysFunctionSchema>(
+        [keysSchema.apply(describe, { title: 'S3Keys' }), keysFunctionSchema],
+        (value) => (typeof value === 'function' ? keysFunctionSchema : keysSchema),
+      ),
+    )
+    .apply(describe, {
       description:
         '`{ accessKeyId, secretAccessKey, sessionToken }`. In code also a function that returns them, for keys that expire.',
       unset: 'the environment variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`',
     }),
-  encryption: z.enum(['AES256', 'aws:kms']).optional().meta({
+  encryption: z.optional(z.enum(['AES256', 'aws:kms'])).apply(describe, {
     description: 'The encryption that the registry requests from the service.',
     unset: 'the default of the bucket',
   }),
-  kmsKeyId: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: "The key for `encryption: 'aws:kms'`.", unset: "the service's own key" }),
-  trashSeconds: secondsSchema.default(3600).meta({
+  kmsKeyId: z.optional(z.string().check(z.minLength(1))).apply(describe, {
+    description: "The key for `encryption: 'aws:kms'`.",
+    unset: "the service's own key",
+  }),
+  trashSeconds: z._default(secondsSchema, 3600).apply(describe, {
     description:
       'How long an object stays after its blob was deleted. Set it to at least the age of the oldest backup of the index that you would restore.',
   }),
-  redirect: z.boolean().default(false).meta({
+  redirect: z._default(z.boolean(), false).apply(describe, {
     description:
       'Whether clients get blobs from the bucket: a GET of at least 1 MiB is answered with a redirect to a URL that is valid for 15 minutes. `trashSeconds` must be at least as long.',
   }),
   redirectRepositories: z
-    .array(z.string().refine(isRepositoryName, 'must be the name of a repository'))
-    .optional()
-    .meta({ description: 'The repositories with redirects.', unset: 'all' }),
+    .optional(z.array(z.string().check(z.refine(isRepositoryName, 'must be the name of a repository'))))
+    .apply(describe, { description: 'The repositories with redirects.', unset: 'all' }),
   redirectNetworks: z
-    .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network such as 10.0.0.0/8'))
-    .optional()
-    .meta({
+    .optional(
+      z.array(z.string().check(z.refine(isAddressOrNetwork, 'must be an IP address, or a network such as 10.0.0.0/8'))),
+    )
+    .apply(describe, {
       description: 'The networks of clients that reach the bucket. Others get blobs from the registry.',
       unset: 'all',
     }),
   publicEndpoint: z
-    .string()
-    .refine(isOrigin, 'must be an http or https URL without a path')
-    .optional()
-    .meta({ description: 'The URL of the service in redirects.', unset: '`endpoint`' }),
-  maxUploadBufferBytes: bytesSchema
-    .min(1)
-    .default(256 * 1024 * 1024)
-    .meta({ description: 'Memory of all uploads in progress. Beyond it, they slow down.' }),
-  spool: z.string().min(1, 'must be the path of a folder').optional().meta({
+    .optional(z.string().check(z.refine(isOrigin, 'must be an http or https URL without a path')))
+    .apply(describe, { description: 'The URL of the service in redirects.', unset: '`endpoint`' }),
+  maxUploadBufferBytes: z
+    ._default(bytesSchema.check(z.minimum(1)), 256 * 1024 * 1024)
+    .apply(describe, { description: 'Memory of all uploads in progress. Beyond it, they slow down.' }),
+  spool: z.optional(z.string().check(z.minLength(1, 'must be the path of a folder'))).apply(describe, {
     description:
       'The folder for content on its way to the bucket, such as transfers from other registries, on a local disk. Each process creates a folder of its own in it.',
     unset: '`spool/` in the folder of the index; with PostgreSQL, the folder of the system for temporary files',
   }),
-}).meta({ title: 'S3Options' });
+}).apply(describe, { title: 'S3Options' });
 
 const levelSchema = strictOptions({
-  level: z.string().min(1, folderProblem).meta({
+  level: z.string().check(z.minLength(1, folderProblem)).apply(describe, {
     description: 'The folder of the index. It is created when it does not exist, and one process owns it.',
   }),
 });
 const databaseUrlSchema = z
   .string()
-  .refine(isDatabaseUrl, 'must be a URL of PostgreSQL: postgres://user:password@host:5432/database');
+  .check(z.refine(isDatabaseUrl, 'must be a URL of PostgreSQL: postgres://user:password@host:5432/database'));
 const postgresSchema = strictOptions({
-  url: databaseUrlSchema.meta({
+  url: databaseUrlSchema.apply(describe, {
     description:
       'The database, which must exist: `postgres://user:password@host:5432/database`. It belongs to this registry alone. `?sslmode=verify-full&sslrootcert=…` encrypts.',
   }),
-  listenUrl: databaseUrlSchema.optional().meta({
+  listenUrl: z.optional(databaseUrlSchema).apply(describe, {
     description: 'The same database without a pooler, for notifications.',
     unset: '`url`',
   }),
-  max: z.number().int().min(1).max(1000).default(16).meta({
+  max: z._default(z.number().check(z.int(), z.minimum(1), z.maximum(1000)), 16).apply(describe, {
     description: 'Maximum number of connections of this process, besides the one for notifications.',
   }),
-  maxStaleSeconds: secondsSchema.min(1).default(30).meta({
+  maxStaleSeconds: z._default(secondsSchema.check(z.minimum(1)), 30).apply(describe, {
     description:
       'How long rules, users and tokens in memory are trusted while the database does not answer. Afterwards requests get 503.',
   }),
   prepare: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'Whether statements have names. `false` for pgbouncer before 1.21.' }),
-  migrate: z.boolean().default(true).meta({
+    ._default(z.boolean(), true)
+    .apply(describe, { description: 'Whether statements have names. `false` for pgbouncer before 1.21.' }),
+  migrate: z._default(z.boolean(), true).apply(describe, {
     description:
       'Whether the registry creates and migrates the tables when it starts. `false`: only `artifactapi migrate` does, and the registry refuses to start with an older schema.',
   }),
-}).meta({ title: 'PostgresOptions' });
+}).apply(describe, { title: 'PostgresOptions' });
 const databaseSchema = strictOptions({
-  postgres: postgresSchema.meta({ description: 'A PostgreSQL database, which any number of processes share.' }),
+  postgres: postgresSchema.apply(describe, {
+    description: 'A PostgreSQL database, which any number of processes share.',
+  }),
 });
 
 const bucketSchema = strictOptions({
   metadata: chosenSchema<typeof levelSchema | typeof databaseSchema>([levelSchema, databaseSchema], (value) =>
     typeof value === 'object' && value !== null && 'postgres' in value ? databaseSchema : levelSchema,
-  ).meta({ description: 'The location of the index.' }),
-  blobs: strictOptions({ s3: s3Schema.meta({ description: 'A bucket of Amazon S3 or a compatible service.' }) }).meta({
+  ).apply(describe, { description: 'The location of the index.' }),
+  blobs: strictOptions({
+    s3: s3Schema.apply(describe, { description: 'A bucket of Amazon S3 or a compatible service.' }),
+  }).apply(describe, {
     description: 'The location of the blobs.',
   }),
-}).meta({ title: 'BucketStorageOptions' });
+}).apply(describe, { title: 'BucketStorageOptions' });
 
 /** The option `storage`. */
 export const storageSchema = chosenSchema<typeof folderSchema | typeof givenSchema | typeof bucketSchema>(
   [folderSchema, givenSchema, bucketSchema],
   (value) => (typeof value !== 'object' || value === null ? folderSchema : isGiven(value) ? givenSchema : bucketSchema),
-).meta({ title: 'StorageOptions' });
+).apply(describe, { title: 'StorageOptions' });
 
 /** An index in a folder or a database, and blobs in a bucket. */
 export type BucketStorage = Immutable<z.output<typeof bucketSchema>>;

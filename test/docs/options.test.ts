@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { z } from 'zod';
+import { z } from 'zod/mini';
 import { serverSchema } from '../../src/command/config-file.js';
 import { buildProgram } from '../../src/command/commands.js';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
@@ -45,11 +45,11 @@ describe('what `npm run docs` writes from the schemas of the options', () => {
   });
 
   it('has an option that is added to a schema, in all three forms', () => {
-    const option = z.number().default(7).meta({ description: 'Something else.' });
+    const option = z._default(z.number(), 7).register(z.globalRegistry, { description: 'Something else.' });
     const added = { ...sources, optionsSchema: strictOptions({ ...optionsSchema.shape, maxOtherBytes: option }) };
     expect(renderConfiguration(page, added)).toContain('| `maxOtherBytes` | `7` | Something else |');
     expect(JSON.parse(renderConfigSchema(added))).toHaveProperty('properties.maxOtherBytes.default', 7);
-    const titled = added.optionsSchema.meta({ title: 'RegistryOptions' });
+    const titled = added.optionsSchema.register(z.globalRegistry, { title: 'RegistryOptions' });
     const text = renderInterfaces(titled)['registry-options.ts'];
     expect(text).toContain('   * Something else.\n   * @default 7\n   */\n  readonly maxOtherBytes?: number;');
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import { z } from 'zod/mini';
 import { parseIndex, parseSaved } from '../../src/protocol/manifests/archive.js';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { JsonLimitError, parseJson } from '../../src/protocol/json.js';

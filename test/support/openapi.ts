@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { ZodType } from 'zod';
+import type { ZodMiniType } from 'zod/mini';
 import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
 import { syncFieldsSchema } from '../../src/protocol/settings/sync-config.js';
 import { webhookFieldsSchema } from '../../src/protocol/settings/webhook-config.js';
@@ -25,8 +25,8 @@ export interface Tables {
 
 /** The sources of the options: the schemas and the flags of `artifactapi serve`. */
 export interface OptionSources {
-  readonly optionsSchema: ZodType;
-  readonly serverSchema: ZodType;
+  readonly optionsSchema: ZodMiniType;
+  readonly serverSchema: ZodMiniType;
   readonly serveFlags: readonly { readonly flags: string; readonly description: string }[];
   readonly secondsPerUnit: Readonly<Record<string, number>>;
   readonly bytesPerUnit: Readonly<Record<string, number>>;
@@ -38,7 +38,7 @@ export interface Writer {
   readonly renderOpenApi: (tables: Tables) => string;
   readonly renderConfiguration: (page: string, sources: OptionSources) => string;
   readonly renderConfigSchema: (sources: OptionSources) => string;
-  readonly renderInterfaces: (optionsSchema: ZodType) => Readonly<Record<string, string>>;
+  readonly renderInterfaces: (optionsSchema: ZodMiniType) => Readonly<Record<string, string>>;
 }
 
 /** Loads the generator. It is plain JavaScript without types, since `npm run docs` runs it without building it. */

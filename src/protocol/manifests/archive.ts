@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../zod.js';
 import { isDescriptorDigest, parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
 import { JsonLimitError, manifestLimits, parseJson } from '../json.js';
@@ -34,33 +34,33 @@ export const dockerTypes = {
 export const maxArchiveImages = 1000;
 
 const platformSchema = z.looseObject({
-  os: z.string().max(100),
-  architecture: z.string().max(100),
-  variant: z.string().max(100).nullish(),
+  os: z.string().check(z.maxLength(100)),
+  architecture: z.string().check(z.maxLength(100)),
+  variant: z.nullish(z.string().check(z.maxLength(100))),
 });
 const descriptorSchema = z.looseObject({
-  mediaType: z.string().min(1).max(255),
-  digest: z.string().refine(isDescriptorDigest, 'is not a digest'),
-  size: z.number().int().min(0),
-  annotations: textRecordSchema.nullish(),
-  platform: platformSchema.nullish(),
+  mediaType: z.string().check(z.minLength(1), z.maxLength(255)),
+  digest: z.string().check(z.refine(isDescriptorDigest, 'is not a digest')),
+  size: z.number().check(z.int(), z.minimum(0)),
+  annotations: z.nullish(textRecordSchema),
+  platform: z.nullish(platformSchema),
 });
-const layoutSchema = z.looseObject({ imageLayoutVersion: z.string().regex(/^1\./, 'must be 1.x') });
-const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).nullish() });
+const layoutSchema = z.looseObject({ imageLayoutVersion: z.string().check(z.regex(/^1\./, 'must be 1.x')) });
+const indexSchema = z.looseObject({ manifests: z.nullish(listOf(descriptorSchema)) });
 const savedSchema = z.looseObject({
-  Config: z.string().min(1),
-  RepoTags: textsSchema.nullish(),
-  Layers: textsSchema.nullish(),
+  Config: z.string().check(z.minLength(1)),
+  RepoTags: z.nullish(textsSchema),
+  Layers: z.nullish(textsSchema),
 });
-const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'must name at least one image');
-const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
+const saveSchema = listOf(savedSchema).check(z.refine((images) => images.length > 0, 'must name at least one image'));
+const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: z.nullish(textsSchema) }) });
 /** A push does not check the annotations and the platform of a config or layer, and nothing here needs them. */
-const partSchema = descriptorSchema.extend({
-  annotations: textRecordSchema.nullish().catch(undefined),
-  platform: platformSchema.nullish().catch(undefined),
+const partSchema = z.extend(descriptorSchema, {
+  annotations: z.catch(z.nullish(textRecordSchema), undefined),
+  platform: z.catch(z.nullish(platformSchema), undefined),
 });
-const imageSchema = z.looseObject({ config: partSchema, layers: listOf(partSchema).nullish() });
-const artifactSchema = z.looseObject({ blobs: listOf(partSchema).nullish() });
+const imageSchema = z.looseObject({ config: partSchema, layers: z.nullish(listOf(partSchema)) });
+const artifactSchema = z.looseObject({ blobs: z.nullish(listOf(partSchema)) });
 
 /** A descriptor in an OCI layout. */
 export type ArchiveDescriptor = z.infer<typeof descriptorSchema>;
@@ -183,7 +183,7 @@ export function archiveInvalid(message: string, detail?: unknown, cause?: unknow
   return new RegistryError('ARCHIVE_INVALID', { message, detail, cause });
 }
 
-function parse<T>(schema: z.ZodType<T>, bytes: Buffer, file: string): T {
+function parse<T>(schema: z.ZodMiniType<T>, bytes: Buffer, file: string): T {
   let json: unknown;
   try {
     json = parseJson(bytes, manifestLimits);

@@ -3,7 +3,7 @@
  * them for people.
  */
 import { parse as parseContentType } from 'content-type';
-import { z } from 'zod';
+import { z } from '../zod.js';
 import { digestOf, isDescriptorDigest, parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
 import { JsonLimitError, manifestLimits, parseJson } from '../json.js';
@@ -70,26 +70,26 @@ export interface ManifestReference {
 }
 
 const descriptorSchema = z.looseObject({
-  mediaType: z.string().min(1).max(255),
-  digest: z.string().refine(isDescriptorDigest, 'is not a digest'),
-  size: z.number().int().min(0),
-  urls: textsSchema.nullish(),
+  mediaType: z.string().check(z.minLength(1), z.maxLength(255)),
+  digest: z.string().check(z.refine(isDescriptorDigest, 'is not a digest')),
+  size: z.number().check(z.int(), z.minimum(0)),
+  urls: z.nullish(textsSchema),
 });
 const descriptorsSchema = listOf(descriptorSchema);
 const commonShape = {
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
-  artifactType: z.string().max(255).optional(),
-  subject: descriptorSchema.nullish(),
-  annotations: textRecordSchema.nullish(),
+  mediaType: z.optional(z.string()),
+  artifactType: z.optional(z.string().check(z.maxLength(255))),
+  subject: z.nullish(descriptorSchema),
+  annotations: z.nullish(textRecordSchema),
 };
 const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: descriptorsSchema });
 const indexSchema = z.looseObject({ ...commonShape, manifests: descriptorsSchema });
 const artifactSchema = z.looseObject({
   ...commonShape,
-  schemaVersion: z.literal(2).optional(),
-  artifactType: z.string().min(1).max(255),
-  blobs: descriptorsSchema.nullish(),
+  schemaVersion: z.optional(z.literal(2)),
+  artifactType: z.string().check(z.minLength(1), z.maxLength(255)),
+  blobs: z.nullish(descriptorsSchema),
 });
 
 type Descriptor = z.infer<typeof descriptorSchema>;
@@ -179,7 +179,7 @@ function readCommon({ artifactType, subject, annotations }: CommonFields, fallba
   };
 }
 
-function check<T>(schema: z.ZodType<T>, json: unknown): T {
+function check<T>(schema: z.ZodMiniType<T>, json: unknown): T {
   const checked = schema.safeParse(json);
   if (checked.success) return checked.data;
   throw invalid('the manifest does not have the structure of its media type', describeIssues(checked.error));
@@ -249,7 +249,7 @@ export function sniffManifestType(json: Readonly<Record<string, unknown>>): stri
   return 'manifests' in json ? indexTypes.oci : undefined;
 }
 
-function describeIssues(error: z.ZodError): { path: string; problem: string }[] {
+function describeIssues(error: z.core.$ZodError): { path: string; problem: string }[] {
   return error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join('.'), problem: message }));
 }
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../zod.js';
 
 /** Invalid items that are reported. The check of a list stops after them. */
 const maxFaults = 5;
@@ -12,13 +12,14 @@ export const maxDescriptors = 10_000;
  * Creates the schema of a list. It stops after the first few invalid items, whereas zod reports every issue. It accepts null
  * as an empty list, because Go programs write that.
  */
-export function listOf<T>(item: z.ZodType<T>, maxItems = maxDescriptors) {
-  return z
-    .custom<readonly unknown[] | null>((value) => value === null || Array.isArray(value), 'must be a list')
-    .transform((values, context): T[] => {
+export function listOf<T>(item: z.ZodMiniType<T>, maxItems = maxDescriptors) {
+  return z.pipe(
+    z.custom<readonly unknown[] | null>((value) => value === null || Array.isArray(value), 'must be a list'),
+    z.transform((values, context): T[] => {
       const items: T[] = [];
       if ((values?.length ?? 0) > maxItems) {
-        context.addIssue({ code: 'custom', message: `has ${values?.length} items: at most ${maxItems} are accepted` });
+        const message = `has ${values?.length} items: at most ${maxItems} are accepted`;
+        context.issues.push({ code: 'custom', message, input: values });
         return z.NEVER;
       }
       let faults = 0;
@@ -29,12 +30,13 @@ export function listOf<T>(item: z.ZodType<T>, maxItems = maxDescriptors) {
           continue;
         }
         for (const { path, message } of checked.error.issues) {
-          context.addIssue({ code: 'custom', path: [index, ...path], message });
+          context.issues.push({ code: 'custom', path: [index, ...path], message, input: value });
         }
         if (++faults === maxFaults) return z.NEVER;
       }
       return items;
-    });
+    }),
+  );
 }
 
 /** A list of strings. Reports one issue, however many items are invalid. */

@@ -1,10 +1,9 @@
-import { z } from 'zod';
+import { z } from '../zod.js';
 
 /*
- * The schemas of options are the only place where an option is declared. `.meta()` holds what a schema cannot say:
- * `description`; `unset`, the effect of leaving out an option without a default; `title`, the name of the TypeScript
- * interface; `typescript`, a type that JSON Schema cannot express; `oneRequired`, properties of which at least one is required. `npm run docs` writes the interfaces in
- * src/options/generated/, docs/configuration.md, docs/config.schema.json and the schemas of docs/openapi.json from them.
+ * The schemas of options are the only place where an option is declared. `describe` adds what a schema cannot say. `npm run docs`
+ * writes the interfaces in src/options/generated/, docs/configuration.md, docs/config.schema.json and the schemas of
+ * docs/openapi.json from them.
  */
 
 /** A problem in a document and its path: `repositories[2].name`. */
@@ -21,13 +20,36 @@ export type Immutable<T> = T extends (...parameters: never[]) => unknown
     : T;
 
 /** A duration of at most 30 years. */
-export const secondsSchema = z.number('must be a number of seconds').min(0).max(1e9);
+export const secondsSchema = z.number('must be a number of seconds').check(z.minimum(0), z.maximum(1e9));
 
 /** A size in bytes. */
-export const bytesSchema = z.number('must be a number of bytes').int().min(0);
+export const bytesSchema = z.number('must be a number of bytes').check(z.int(), z.minimum(0));
+
+/** What the documents say about a schema. */
+interface Notes {
+  readonly description?: string;
+  /** The effect of leaving out an option without a default. */
+  readonly unset?: string;
+  /** The name of the TypeScript interface. */
+  readonly title?: string;
+  /** A type that JSON Schema cannot express. */
+  readonly typescript?: string;
+  /** Properties of which at least one is required. */
+  readonly oneRequired?: readonly string[];
+  readonly alternatives?: readonly z.ZodMiniType[];
+  readonly pattern?: string;
+  readonly maxLength?: number;
+}
+
+/** Returns a copy of a schema with notes, besides those that it has: `schema.apply(describe, notes)`. */
+export function describe<S extends z.ZodMiniType>(schema: S, notes: Notes): S {
+  const copy = z.clone(schema);
+  z.globalRegistry.add(copy, { ...notes });
+  return copy;
+}
 
 /** Creates an object schema that refuses unknown options and suggests the known one with the most similar name. */
-export function strictOptions<S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$strict> {
+export function strictOptions<S extends z.core.$ZodShape>(shape: S): z.ZodMiniObject<S, z.core.$strict> {
   const known = Object.keys(shape);
   // One line per key, which `describeProblems` splits into problems.
   return z.strictObject(shape, {
@@ -40,23 +62,26 @@ export function strictOptions<S extends z.ZodRawShape>(shape: S): z.ZodObject<S,
  * Creates a schema that checks a value with the alternative that `choose` picks. Unlike a union, it reports all problems with
  * their paths.
  */
-export function chosenSchema<S extends z.ZodType>(
+export function chosenSchema<S extends z.ZodMiniType>(
   alternatives: readonly S[],
-  choose: (value: unknown) => z.ZodType,
-): z.ZodType<z.output<S>, z.input<S>> {
-  const schema = z.unknown().transform((value, context) => {
-    const checked = choose(value).safeParse(value);
-    if (checked.success) return checked.data;
-    // Issues may be handed on as they are; their types differ only in fields that zod fills in again.
-    context.issues.push(...(checked.error.issues as z.core.$ZodRawIssue[]));
-    return z.NEVER;
-  });
+  choose: (value: unknown) => z.ZodMiniType,
+): z.ZodMiniType<z.output<S>, z.input<S>> {
+  const schema = z.pipe(
+    z.unknown(),
+    z.transform((value, context) => {
+      const checked = choose(value).safeParse(value);
+      if (checked.success) return checked.data;
+      // Issues may be handed on as they are; their types differ only in fields that zod fills in again.
+      context.issues.push(...(checked.error.issues as z.core.$ZodRawIssue[]));
+      return z.NEVER;
+    }),
+  );
   // The chosen schema decides the type; zod cannot express the choice.
-  return schema.meta({ alternatives }) as unknown as z.ZodType<z.output<S>, z.input<S>>;
+  return schema.apply(describe, { alternatives }) as unknown as z.ZodMiniType<z.output<S>, z.input<S>>;
 }
 
 /** Returns the problems of a failed check with paths as written in code: `repositories[0].name`. */
-export function describeProblems(error: z.ZodError): Problem[] {
+export function describeProblems(error: z.core.$ZodError): Problem[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.reduce<string>(
       (text, part) => (typeof part === 'number' ? `${text}[${part}]` : joinPath(text, String(part))),

@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { z } from 'zod';
+import { z } from '../zod.js';
+import { describe } from './option-schema.js';
 
 /** Parses a private (PKCS #8 or SEC 1) or public P-256 key in PEM. Returns `undefined` for anything else. */
 export function parseEs256Pem(pem: string): KeyObject | undefined {
@@ -48,11 +49,14 @@ function parseKey(pem: string): KeyObject | undefined {
 
 /** Certificates of a private certificate authority, for an upstream or a receiver. */
 export const certificatesSchema = z
-  .string()
-  // Empty: a variable with an empty default, where none are needed.
-  .refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file')
-  .optional()
-  .meta({
+  .optional(
+    z
+      .string()
+      .check(
+        z.refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file'),
+      ),
+  )
+  .apply(describe, {
     description:
       'Certificates of a private certificate authority in PEM, trusted in addition to the public authorities.',
     unset: 'none',

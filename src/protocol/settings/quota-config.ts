@@ -1,15 +1,17 @@
-import type { z } from 'zod';
+import type { z } from '../zod.js';
 import { patternsSchema } from './access-config.js';
-import { bytesSchema, strictOptions, type Immutable, type Problem } from './option-schema.js';
+import { describe, bytesSchema, strictOptions, type Immutable, type Problem } from './option-schema.js';
 
 /** Checks a quota, for code, configuration file and management API. */
 export const quotaSchema = strictOptions({
-  names: patternsSchema.meta({
+  names: patternsSchema.apply(describe, {
     description:
       "One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A repository's name alone matches all its images.",
   }),
-  maxBytes: bytesSchema.meta({ description: 'The maximum size of all images in local repositories that match.' }),
-}).meta({ title: 'QuotaOptions', description: 'Limits the total size of images.' });
+  maxBytes: bytesSchema.apply(describe, {
+    description: 'The maximum size of all images in local repositories that match.',
+  }),
+}).apply(describe, { title: 'QuotaOptions', description: 'Limits the total size of images.' });
 
 /** A quota as it is configured. */
 export type QuotaConfig = Immutable<z.output<typeof quotaSchema>>;

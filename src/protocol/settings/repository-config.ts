@@ -2,189 +2,205 @@
  * Settings that the options, the config file and the management API share, with their schemas. Every layer may import
  * it; it imports protocol/ only.
  */
-import { z } from 'zod';
+import { z } from '../zod.js';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
 import { upstreamCredentialsSchema } from './upstream-credentials.js';
 import { upstreamPresets, upstreamUrlOf, type UpstreamPreset } from './upstream-presets.js';
 import { certificatesSchema } from './pem-keys.js';
-import { bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';
+import { describe, bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 
 const nameSchema = z
   .string()
-  .refine(
-    isRepositoryName,
-    'must be one component of lower-case letters and digits, separated by ".", "_", "__" or "-"',
+  .check(
+    z.refine(
+      isRepositoryName,
+      'must be one component of lower-case letters and digits, separated by ".", "_", "__" or "-"',
+    ),
   )
-  .meta({ pattern: repositoryNamePattern.source, maxLength: 128 });
-const patternSchema = z.string().min(1).max(255);
+  .apply(describe, { pattern: repositoryNamePattern.source, maxLength: 128 });
+const patternSchema = z.string().check(z.minLength(1), z.maxLength(255));
 const maxTrashSeconds = 10 * 366 * 24 * 3600;
 const tagPatternSchema = z
   .string()
-  .max(255)
-  .regex(/^[a-zA-Z0-9_*][a-zA-Z0-9_.*-]*$/, 'must be a pattern of tags: letters, digits, "_", ".", "-" and "*"');
+  .check(
+    z.maxLength(255),
+    z.regex(/^[a-zA-Z0-9_*][a-zA-Z0-9_.*-]*$/, 'must be a pattern of tags: letters, digits, "_", ".", "-" and "*"'),
+  );
 const common = {
-  name: nameSchema.meta({
+  name: nameSchema.apply(describe, {
     description:
       'The first component of the names of its images: `docker-internal` in `host/docker-internal/team/app`.',
   }),
-  description: z.string().max(1000).default('').meta({ description: 'Free text.' }),
+  description: z._default(z.string().check(z.maxLength(1000)), '').apply(describe, { description: 'Free text.' }),
 };
 
 const typeDescription = "`'local'`, `'remote'` or `'virtual'`.";
 
 const localSchema = strictOptions({
   ...common,
-  type: z.literal('local').meta({ description: typeDescription }),
+  type: z.literal('local').apply(describe, { description: typeDescription }),
   sparse: z
-    .union([z.boolean(), z.literal('indexes')], { error: 'must be true, false or "indexes"' })
-    .default('indexes')
-    .meta({
+    ._default(z.union([z.boolean(), z.literal('indexes')], { error: 'must be true, false or "indexes"' }), 'indexes')
+    .apply(describe, {
       description:
         "Which missing content a pushed manifest may reference. `'indexes'`: the children of an index, but not the config and layers of an image. `true`: anything. `false`: nothing. Layers with `urls` may always be missing.",
     }),
-  trashSeconds: secondsSchema.max(maxTrashSeconds, 'must be at most ten years').default(604_800).meta({
-    description:
-      'How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until the disk is full. `0`: no trash.',
-  }),
-  maxBytes: bytesSchema.optional().meta({
+  trashSeconds: z
+    ._default(secondsSchema.check(z.maximum(maxTrashSeconds, 'must be at most ten years')), 604_800)
+    .apply(describe, {
+      description:
+        'How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until the disk is full. `0`: no trash.',
+    }),
+  maxBytes: z.optional(bytesSchema).apply(describe, {
     description: 'The maximum size of all its images together. A push that exceeds it gets 403.',
     unset: 'no limit',
   }),
-  immutableTags: z.array(tagPatternSchema).default([]).meta({
+  immutableTags: z._default(z.array(tagPatternSchema), []).apply(describe, {
     description:
       "Patterns of tags that cannot be moved or deleted once they exist: `['v*']`. Pushing the same digest again succeeds; everything else gets 403.",
   }),
   mutableTags: z
-    .array(tagPatternSchema)
-    .default([])
-    .meta({ description: "Exceptions from `immutableTags`: `['v*-rc*']`." }),
-}).meta({ title: 'LocalRepositoryOptions', description: 'A repository that the registry stores itself.' });
+    ._default(z.array(tagPatternSchema), [])
+    .apply(describe, { description: "Exceptions from `immutableTags`: `['v*-rc*']`." }),
+}).apply(describe, {
+  title: 'LocalRepositoryOptions',
+  description: 'A repository that the registry stores itself.',
+});
 
 // `Object.keys` returns strings.
 const presetNames = Object.keys(upstreamPresets) as UpstreamPreset[];
-const hostsSchema = z.array(z.string().min(1).max(255)).max(100);
+const hostsSchema = z.array(z.string().check(z.minLength(1), z.maxLength(255))).check(z.maxLength(100));
 
 const remoteSchema = strictOptions({
   ...common,
-  type: z.literal('remote').meta({ description: typeDescription }),
+  type: z.literal('remote').apply(describe, { description: typeDescription }),
   url: z
-    .string()
-    .refine(isUpstreamUrl, 'must be an http or https URL without credentials, query, fragment or /v2')
-    .optional()
-    .meta({
+    .optional(
+      z
+        .string()
+        .check(z.refine(isUpstreamUrl, 'must be an http or https URL without credentials, query, fragment or /v2')),
+    )
+    .apply(describe, {
       description:
         "The upstream's URL: `https://registry.example.com`. A path in it is prepended to image names: `https://host/team`. Either `url` or `upstream` is required.",
       unset: 'that of `upstream`',
     }),
   upstream: z
-    .enum(presetNames, { error: `must be one of ${presetNames.join(', ')}: set url for another registry` })
-    .optional()
-    .meta({
+    .optional(z.enum(presetNames, { error: `must be one of ${presetNames.join(', ')}: set url for another registry` }))
+    .apply(describe, {
       description: `A well-known registry, instead of a \`url\`: ${presetNames.map((name) => `\`${name}\``).join(', ')}.`,
       unset: 'the registry at `url`',
     }),
-  dockerHub: z.boolean().optional().meta({
+  dockerHub: z.optional(z.boolean()).apply(describe, {
     description:
       'Whether the upstream has the official images of Docker Hub, so that `alpine` and `library/alpine` are one image. Set it for a mirror of Docker Hub.',
     unset: '`true` for the host names of Docker Hub',
   }),
-  cache: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'Whether to cache pulled content. `false` passes every request through.' }),
+  cache: z._default(z.boolean(), true).apply(describe, {
+    description: 'Whether to cache pulled content. `false` passes every request through.',
+  }),
   credentials: upstreamCredentialsSchema,
-  tagTtlSeconds: secondsSchema
-    .default(300)
-    .meta({ description: 'How long a tag is served without revalidation. `0`: every request revalidates it.' }),
+  tagTtlSeconds: z._default(secondsSchema, 300).apply(describe, {
+    description: 'How long a tag is served without revalidation. `0`: every request revalidates it.',
+  }),
   tagTtlRules: z
-    .array(
-      strictOptions({
-        tags: patternSchema.meta({ description: 'A pattern of tags: `*` matches any characters.' }),
-        ttlSeconds: secondsSchema.meta({ description: 'How long these tags are served without revalidation.' }),
-      }),
+    ._default(
+      z.array(
+        strictOptions({
+          tags: patternSchema.apply(describe, { description: 'A pattern of tags: `*` matches any characters.' }),
+          ttlSeconds: secondsSchema.apply(describe, {
+            description: 'How long these tags are served without revalidation.',
+          }),
+        }),
+      ),
+      [],
     )
-    .default([])
-    .meta({
+    .apply(describe, {
       description:
         "`tagTtlSeconds` by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.",
     }),
-  negativeTtlSeconds: secondsSchema.default(30).meta({
+  negativeTtlSeconds: z._default(secondsSchema, 30).apply(describe, {
     description:
       'How long a "not found" response of the upstream is cached. Those for tags of signatures are not, unless `tagTtlRules` match.',
   }),
-  whenAbsent: z.enum(['drop', 'keep'], { error: 'must be "drop" or "keep"' }).default('drop').meta({
+  whenAbsent: z._default(z.enum(['drop', 'keep'], { error: 'must be "drop" or "keep"' }), 'drop').apply(describe, {
     description:
       "The treatment of a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names the digest that is still cached. `'keep'`: it is served as stale.",
   }),
-  listTtlSeconds: secondsSchema.default(60).meta({
+  listTtlSeconds: z._default(secondsSchema, 60).apply(describe, {
     description:
       'How long lists of tags are served without revalidation. Lists of referrers are revalidated by every request, unless `tagTtlRules` match `sha256-<hex>`.',
   }),
-  maxCacheBytes: bytesSchema.optional().meta({
+  maxCacheBytes: z.optional(bytesSchema).apply(describe, {
     description: 'The maximum size of the cache. It evicts the least recently used content.',
     unset: 'no limit',
   }),
   pins: z
-    .array(patternSchema)
-    .default([])
-    .meta({ description: 'Content that is never evicted: patterns of `image` or `image:tag`.' }),
-  redirects: z.enum(['follow', 'pass'], { error: 'must be "follow" or "pass"' }).default('follow').meta({
+    ._default(z.array(patternSchema), [])
+    .apply(describe, { description: 'Content that is never evicted: patterns of `image` or `image:tag`.' }),
+  redirects: z._default(z.enum(['follow', 'pass'], { error: 'must be "follow" or "pass"' }), 'follow').apply(describe, {
     description: "With `cache: false`: follow redirects to other hosts, or pass them to the client (`'pass'`).",
   }),
-  connectTimeoutSeconds: secondsSchema
-    .min(0.05)
-    .max(600)
-    .default(5)
-    .meta({ description: 'Timeout for establishing a connection.' }),
-  responseTimeoutSeconds: secondsSchema
-    .min(0.05)
-    .max(3600)
-    .default(30)
-    .meta({ description: 'Timeout for the response headers and for each further part of the body.' }),
+  connectTimeoutSeconds: z
+    ._default(secondsSchema.check(z.minimum(0.05), z.maximum(600)), 5)
+    .apply(describe, { description: 'Timeout for establishing a connection.' }),
+  responseTimeoutSeconds: z._default(secondsSchema.check(z.minimum(0.05), z.maximum(3600)), 30).apply(describe, {
+    description: 'Timeout for the response headers and for each further part of the body.',
+  }),
   ca: certificatesSchema,
-  proxy: z.string().refine(isUpstreamUrl, 'must be an http or https URL').optional().meta({
+  proxy: z.optional(z.string().check(z.refine(isUpstreamUrl, 'must be an http or https URL'))).apply(describe, {
     description: 'The URL of an outgoing proxy.',
     unset: '`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide',
   }),
   allowPrivateTargets: z
-    .union([z.boolean(), hostsSchema], { error: 'must be true, false or a list of hosts, addresses or networks' })
-    .default(false)
-    .meta({
+    ._default(
+      z.union([z.boolean(), hostsSchema], { error: 'must be true, false or a list of hosts, addresses or networks' }),
+      false,
+    )
+    .apply(describe, {
       description:
         "Private, loopback and link-local addresses to which redirects and token realms may lead: `true` for all, or a list of hosts, addresses and networks: `['gitlab.corp.example', '10.0.0.0/8']`. The host of `url` may always be reached.",
     }),
-  trustedRealms: hostsSchema.default([]).meta({
+  trustedRealms: z._default(hostsSchema, []).apply(describe, {
     description:
       "Hosts of token realms in other registrable domains than that of `url` that may receive the password: `['auth.example.net']`.",
   }),
-}).meta({
+}).apply(describe, {
   title: 'RemoteRepositoryOptions',
   oneRequired: ['url', 'upstream'],
   description: 'Another registry: a pull-through cache of it, or a pass-through to it.',
 });
 
 /** Completes the URL. */
-const completeRemoteSchema = remoteSchema.transform((config, context) => {
-  const url = upstreamUrlOf(config);
-  if (typeof url === 'string') return { ...config, url };
-  const isMissing = config.url === undefined && config.upstream === undefined;
-  const message = isMissing
-    ? 'is required, unless upstream names a registry'
-    : 'must not be set together with upstream';
-  context.issues.push({ code: 'custom', path: ['url'], message, input: config.url });
-  return z.NEVER;
-});
+const completeRemoteSchema = z.pipe(
+  remoteSchema,
+  z.transform((config, context) => {
+    const url = upstreamUrlOf(config);
+    if (typeof url === 'string') return { ...config, url };
+    const isMissing = config.url === undefined && config.upstream === undefined;
+    const message = isMissing
+      ? 'is required, unless upstream names a registry'
+      : 'must not be set together with upstream';
+    context.issues.push({ code: 'custom', path: ['url'], message, input: config.url });
+    return z.NEVER;
+  }),
+);
 
 const memberSchema = z.union(
   [
-    nameSchema.transform((name) => ({ name, include: [] as string[], exclude: [] as string[] })),
+    z.pipe(
+      nameSchema,
+      z.transform((name) => ({ name, include: [] as string[], exclude: [] as string[] })),
+    ),
     strictOptions({
-      name: nameSchema.meta({ ...nameSchema.meta(), description: 'The name of the member.' }),
-      include: z
-        .array(patternSchema)
-        .default([])
-        .meta({ description: 'Patterns of the only images that it serves.', unset: 'all images' }),
-      exclude: z.array(patternSchema).default([]).meta({ description: 'Patterns of images that it does not serve.' }),
+      name: nameSchema.apply(describe, { description: 'The name of the member.' }),
+      include: z._default(z.array(patternSchema), []).apply(describe, {
+        description: 'Patterns of the only images that it serves.',
+        unset: 'all images',
+      }),
+      exclude: z
+        ._default(z.array(patternSchema), [])
+        .apply(describe, { description: 'Patterns of images that it does not serve.' }),
     }),
   ],
   { error: 'must be the name of a repository, or { name, include, exclude }' },
@@ -192,25 +208,28 @@ const memberSchema = z.union(
 
 const virtualSchema = strictOptions({
   ...common,
-  type: z.literal('virtual').meta({ description: typeDescription }),
-  members: z.array(memberSchema).min(1, 'must have at least one member').meta({
+  type: z.literal('virtual').apply(describe, { description: typeDescription }),
+  members: z.array(memberSchema).check(z.minLength(1, 'must have at least one member')).apply(describe, {
     description:
       'Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member serves and does not serve.',
   }),
   order: z
-    .enum(['local-first', 'as-listed'], { error: 'must be "local-first" or "as-listed"' })
-    .default('local-first')
-    .meta({
+    ._default(z.enum(['local-first', 'as-listed'], { error: 'must be "local-first" or "as-listed"' }), 'local-first')
+    .apply(describe, {
       description: "`'local-first'`: local members before remote ones. `'as-listed'`: in the order of `members`.",
     }),
-  pushTo: nameSchema
-    .optional()
-    .meta({ description: 'The local member that receives pushes.', unset: 'none: pushes are refused' }),
-  reserved: z.array(patternSchema).default([]).meta({
+  pushTo: z.optional(nameSchema).apply(describe, {
+    description: 'The local member that receives pushes.',
+    unset: 'none: pushes are refused',
+  }),
+  reserved: z._default(z.array(patternSchema), []).apply(describe, {
     description:
       'Patterns of images that are never requested from remote members, so that no one outside can take their names.',
   }),
-}).meta({ title: 'VirtualRepositoryOptions', description: 'Several repositories under one name.' });
+}).apply(describe, {
+  title: 'VirtualRepositoryOptions',
+  description: 'Several repositories under one name.',
+});
 
 /** The settings of each type. */
 export const repositorySchemas = { local: localSchema, remote: remoteSchema, virtual: virtualSchema };
@@ -227,12 +246,12 @@ type Checker = (typeof checkers)[keyof typeof checkers];
 /** Checks the settings of a repository, for code, configuration file and management API. */
 export const repositoryConfigSchema = chosenSchema<Checker>(
   // The documents describe what is written, which the completed schema hides.
-  Object.values(repositorySchemas) as readonly z.ZodType[] as readonly Checker[],
+  Object.values(repositorySchemas) as readonly z.ZodMiniType[] as readonly Checker[],
   (value) => {
     const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
     return Object.entries(checkers).find(([known]) => known === type)?.[1] ?? unknownTypeSchema;
   },
-).meta({ title: 'RepositoryOptions' });
+).apply(describe, { title: 'RepositoryOptions' });
 
 /** The settings of a local repository. */
 export type LocalRepositoryConfig = Immutable<z.output<typeof localSchema>>;

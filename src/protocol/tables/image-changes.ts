@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../zod.js';
 import type { DeletionDocument } from '../documents/images.js';
 import { parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
@@ -13,37 +13,42 @@ const maxShown = 1000;
 
 /** A schema of texts that `parse` understands. */
 function parsed<T>(parse: (text: string) => T) {
-  return z.string().transform((text, context): T => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof RegistryError)) throw error;
-      context.addIssue({ code: 'custom', message: error.message });
-      return z.NEVER;
-    }
-  });
+  return z.pipe(
+    z.string(),
+    z.transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        if (!(error instanceof RegistryError)) throw error;
+        context.issues.push({ code: 'custom', message: error.message, input: text });
+        return z.NEVER;
+      }
+    }),
+  );
 }
 
 const deletionSchema = strictOptions({
-  tags: z.array(parsed(parseTag)).max(maxTargets).default([]),
-  digests: z.array(parsed(parseDigest)).max(maxTargets).default([]),
-  all: z.boolean().default(false),
-  dry_run: z.boolean().default(false),
-  override: z.boolean().default(false),
-}).superRefine(({ tags, digests, all }, context) => {
-  const count = tags.length + digests.length;
-  if (all && count > 0) {
-    context.addIssue({ code: 'custom', path: ['all'], message: 'must not be combined with tags or digests' });
-  } else if (!all && count === 0) {
-    context.addIssue({ code: 'custom', path: ['tags'], message: 'name tags or digests, or set all' });
-  }
-});
+  tags: z._default(z.array(parsed(parseTag)).check(z.maxLength(maxTargets)), []),
+  digests: z._default(z.array(parsed(parseDigest)).check(z.maxLength(maxTargets)), []),
+  all: z._default(z.boolean(), false),
+  dry_run: z._default(z.boolean(), false),
+  override: z._default(z.boolean(), false),
+}).check(
+  z.superRefine(({ tags, digests, all }, context) => {
+    const count = tags.length + digests.length;
+    if (all && count > 0) {
+      context.addIssue({ code: 'custom', path: ['all'], message: 'must not be combined with tags or digests' });
+    } else if (!all && count === 0) {
+      context.addIssue({ code: 'custom', path: ['tags'], message: 'name tags or digests, or set all' });
+    }
+  }),
+);
 
 const moveSchema = strictOptions({
   tag: parsed(parseTag),
   reference: parsed(parseReference),
-  expected: parsed(parseDigest).nullable().optional(),
-  override: z.boolean().default(false),
+  expected: z.optional(z.nullable(parsed(parseDigest))),
+  override: z._default(z.boolean(), false),
 });
 
 /** The content of an image to delete. */
@@ -76,7 +81,7 @@ export function decodeTagMove(document: unknown): DecodedMove {
   return decode(moveSchema, document);
 }
 
-function decode<T>(schema: z.ZodType<T>, document: unknown): T {
+function decode<T>(schema: z.ZodMiniType<T>, document: unknown): T {
   const checked = schema.safeParse(document);
   if (!checked.success) throw problemsFound(describeProblems(checked.error));
   return checked.data;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import { z } from 'zod/mini';
 import { describeProblems, strictOptions } from '../../../src/protocol/settings/option-schema.js';
 
 const schema = strictOptions({
-  tagTtlRules: z.array(z.string()).optional(),
-  tagTtlSeconds: z.number().optional(),
-  host: z.string().optional(),
-  maxCacheBytes: z.number().optional(),
-  access: z.string().optional(),
+  tagTtlRules: z.optional(z.array(z.string())),
+  tagTtlSeconds: z.optional(z.number()),
+  host: z.optional(z.string()),
+  maxCacheBytes: z.optional(z.number()),
+  access: z.optional(z.string()),
 });
 
 function problemsOf(value: unknown): string[] {
@@ -46,7 +46,7 @@ describe('a wrong value', () => {
     list: z.array(z.string()),
     settings: z.object({}),
     mode: z.enum(['follow', 'pass']),
-    size: z.number().min(1).max(9),
+    size: z.number().check(z.minimum(1), z.maximum(9)),
     ttl: z.number('must be a number of seconds'),
   });
   const right = { list: [], settings: {}, mode: 'pass', size: 5, ttl: 1 };

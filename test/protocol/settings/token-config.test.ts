@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { z } from 'zod';
+import type { z } from 'zod/mini';
 import {
   externalTokensSchema,
   oidcIssuersSchema,
@@ -20,7 +20,7 @@ const weakPem = generateKeyPairSync('rsa', { modulusLength: 1024 })
   .toString();
 const jwk = p256.publicKey.export({ format: 'jwk' });
 
-function problemsOf(schema: z.ZodType, value: unknown): string[] {
+function problemsOf(schema: z.ZodMiniType, value: unknown): string[] {
   const { error } = schema.safeParse(value);
   return error === undefined ? [] : describeProblems(error).map(({ path, problem }) => `${path}: ${problem}`);
 }

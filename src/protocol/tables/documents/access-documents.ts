@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import type { AccountDocument, AccountTokenDocument, PersonDocument, RuleDocument } from '../../documents/access.js';
 import {
   accessLimitSchema,
@@ -9,7 +9,7 @@ import {
 } from '../../settings/access-config.js';
 import { accountPattern, isAccountName } from '../../settings/access-names.js';
 import { encodeTime, problemsFound } from '../management.js';
-import { describeProblems, strictOptions, type Problem } from '../../settings/option-schema.js';
+import { describe, describeProblems, strictOptions, type Problem } from '../../settings/option-schema.js';
 
 /** The settings in the document of an account. */
 interface AccountSettings {
@@ -34,16 +34,16 @@ export function encodeAccount(
   };
 }
 
-const descriptionSchema = z.string().max(1000).default('');
+const descriptionSchema = z._default(z.string().check(z.maxLength(1000)), '');
 /** Checks the document of an account. */
 export const accountSchema = strictOptions({
   name: z
     .string()
-    .refine(isAccountName, 'must have 1 to 128 letters, digits and "._@+-", and begin with a letter or digit')
-    .meta({ pattern: accountPattern.source }),
+    .check(z.refine(isAccountName, 'must have 1 to 128 letters, digits and "._@+-", and begin with a letter or digit'))
+    .apply(describe, { pattern: accountPattern.source }),
   description: descriptionSchema,
-  groups: z.array(identityNameSchema).max(100).default([]),
-  disabled: z.boolean().default(false),
+  groups: z._default(z.array(identityNameSchema).check(z.maxLength(100)), []),
+  disabled: z._default(z.boolean(), false),
 });
 
 /**
@@ -106,15 +106,18 @@ export function encodeToken(token: {
 /** Checks the document that creates a token. */
 export const tokenSchema = strictOptions({
   description: descriptionSchema,
-  limits: z
-    .array(accessLimitSchema)
-    .min(1, 'must have at least one limit: a token with an empty list allows nothing')
-    .optional(),
-  expires_at: z.iso
-    .datetime({ offset: true, error: 'must be a time in RFC 3339 format, such as 2027-01-31T12:00:00Z' })
-    .transform((text) => Date.parse(text))
-    .optional(),
-  expires_in_seconds: z.number().min(1).max(1e9).optional(),
+  limits: z.optional(
+    z
+      .array(accessLimitSchema)
+      .check(z.minLength(1, 'must have at least one limit: a token with an empty list allows nothing')),
+  ),
+  expires_at: z.optional(
+    z.pipe(
+      z.iso.datetime({ offset: true, error: 'must be a time in RFC 3339 format, such as 2027-01-31T12:00:00Z' }),
+      z.transform((text) => Date.parse(text)),
+    ),
+  ),
+  expires_in_seconds: z.optional(z.number().check(z.minimum(1), z.maximum(1e9))),
 });
 
 /** Decodes the document that creates a token. Without a time of expiry or a lifetime, the token never expires. */
@@ -126,11 +129,13 @@ export function decodeToken(
   readonly limits: readonly AccessLimit[] | undefined;
   readonly expiresAt: number | undefined;
 } {
-  const schema = tokenSchema.superRefine(({ expires_at: at, expires_in_seconds: seconds }, context) => {
-    const report = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (at !== undefined && at <= now) report('expires_at', 'must be in the future');
-    if (at !== undefined && seconds !== undefined) report('expires_in_seconds', 'cannot be combined with expires_at');
-  });
+  const schema = tokenSchema.check(
+    z.superRefine(({ expires_at: at, expires_in_seconds: seconds }, context) => {
+      const report = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+      if (at !== undefined && at <= now) report('expires_at', 'must be in the future');
+      if (at !== undefined && seconds !== undefined) report('expires_in_seconds', 'cannot be combined with expires_at');
+    }),
+  );
   const { description, limits, expires_at: at, expires_in_seconds: seconds } = parse(schema, requireObject(document));
   const expiresAt = seconds === undefined ? at : now + Math.round(seconds * 1000);
   return { description, limits, expiresAt };
@@ -173,7 +178,7 @@ function requireObject(document: unknown): Record<string, unknown> {
   throw problemsFound([{ path: '', problem: 'must be a JSON object' }]);
 }
 
-function parse<T>(schema: z.ZodType<T>, value: unknown, found: readonly Problem[] = []): T {
+function parse<T>(schema: z.ZodMiniType<T>, value: unknown, found: readonly Problem[] = []): T {
   const checked = schema.safeParse(value);
   const problems = [...found, ...(checked.success ? [] : describeProblems(checked.error))];
   if (!checked.success || problems.length > 0) throw problemsFound(problems);

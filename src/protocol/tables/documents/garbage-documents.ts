@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import { parseDigest, type Digest } from '../../digest.js';
 import { RegistryError } from '../../errors.js';
 import { encodeDocument, encodeTime, problemsFound } from './encoding.js';
@@ -71,24 +71,25 @@ export function encodeQuarantined(blob: QuarantinedBlob): Record<string, unknown
   };
 }
 
-const digestSchema = z.string().transform((text, context): Digest => {
-  try {
-    return parseDigest(text);
-  } catch (error) {
-    if (!(error instanceof RegistryError)) throw error;
-    context.addIssue({ code: 'custom', message: error.message });
-    return z.NEVER;
-  }
-});
-const restoreSchema = z.union([
-  strictOptions({ digests: z.array(digestSchema).min(1).max(1000) }),
-  strictOptions({ all: z.literal(true) }),
-]);
+const digestSchema = z.pipe(
+  z.string(),
+  z.transform((text, context): Digest => {
+    try {
+      return parseDigest(text);
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      context.issues.push({ code: 'custom', message: error.message, input: text });
+      return z.NEVER;
+    }
+  }),
+);
+const digestsSchema = strictOptions({ digests: z.array(digestSchema).check(z.minLength(1), z.maxLength(1000)) });
+const allSchema = strictOptions({ all: z.literal(true) });
 
 /** Decodes the blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
 export function decodeRestore(document: unknown): readonly Digest[] | 'all' {
-  const schema = typeof document === 'object' && document !== null && 'all' in document ? 1 : 0;
-  const checked = restoreSchema.options[schema].safeParse(document);
+  const isAll = typeof document === 'object' && document !== null && 'all' in document;
+  const checked = (isAll ? allSchema : digestsSchema).safeParse(document);
   if (!checked.success) throw problemsFound(describeProblems(checked.error));
   return 'all' in checked.data ? 'all' : checked.data.digests;
 }

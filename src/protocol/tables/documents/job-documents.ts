@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import type { JobDocument, PlannedItemDocument } from '../../documents/activity.js';
 import { RegistryError } from '../../errors.js';
 import { isRepositoryName } from '../../names.js';
@@ -60,7 +60,7 @@ export function decodeJobRequest(document: unknown): {
  * Checks the parameters of a job by a schema, in camel case.
  * @throws RegistryError OPTIONS_INVALID with all problems, spelled as in the API.
  */
-export function parseParams<Schema extends z.ZodType>(schema: Schema, params: unknown): z.output<Schema> {
+export function parseParams<Schema extends z.ZodMiniType>(schema: Schema, params: unknown): z.output<Schema> {
   const checked = schema.safeParse(params);
   if (checked.success) return checked.data;
   throw problemsFound(describeProblems(checked.error).map(toWireProblem));
@@ -68,11 +68,13 @@ export function parseParams<Schema extends z.ZodType>(schema: Schema, params: un
 
 /** The parameters of retention. */
 export const retentionParamsSchema = strictOptions({
-  names: z.array(z.string().min(1).max(255)).min(1).max(100).optional(),
+  names: z.optional(
+    z.array(z.string().check(z.minLength(1), z.maxLength(255))).check(z.minLength(1), z.maxLength(100)),
+  ),
 });
 
 /** The parameters of a garbage collection. */
-export const garbageParamsSchema = strictOptions({ graceSeconds: secondsSchema.optional() });
+export const garbageParamsSchema = strictOptions({ graceSeconds: z.optional(secondsSchema) });
 
 /** Decodes the body of `garbage.collect`: `grace_seconds`. @throws RegistryError OPTIONS_INVALID with all problems. */
 export function decodeCollectBody(document: unknown): { readonly graceSeconds?: number | undefined } {
@@ -91,7 +93,7 @@ function refuseCamelCase(document: object, known: readonly string[]): void {
 }
 
 /** The parameters of a backup: a path below `backups.folder`. */
-export const backupParamsSchema = strictOptions({ folder: z.string().max(1000).default('') });
+export const backupParamsSchema = strictOptions({ folder: z._default(z.string().check(z.maxLength(1000)), '') });
 
 /** Returns an item of a retention plan as the API shows it. */
 export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: boolean }): PlannedItemDocument {
@@ -100,18 +102,20 @@ export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: 
 
 /** The parameters of an import: a folder that `imports.folders` allows, and a local repository. */
 export const importParamsSchema = strictOptions({
-  folder: z
-    .string('must be the path of a folder')
-    .min(1, 'must be the path of a folder')
-    .max(4096)
-    .refine((folder) => !folder.includes('\0'), 'must be the path of a folder'),
-  repository: z.string('must be the name of a repository').refine(isRepositoryName, 'must be the name of a repository'),
-  copy: z.boolean('must be a boolean').default(false),
-  verify: z.boolean('must be a boolean').default(false),
+  folder: z.string('must be the path of a folder').check(
+    z.minLength(1, 'must be the path of a folder'),
+    z.maxLength(4096),
+    z.refine((folder) => !folder.includes('\0'), 'must be the path of a folder'),
+  ),
+  repository: z
+    .string('must be the name of a repository')
+    .check(z.refine(isRepositoryName, 'must be the name of a repository')),
+  copy: z._default(z.boolean('must be a boolean'), false),
+  verify: z._default(z.boolean('must be a boolean'), false),
 });
 
 /** The parameters of a scrub: all repositories or one, and the rate at which blobs are read. */
 export const scrubParamsSchema = strictOptions({
-  repository: z.string().refine(isRepositoryName, 'must be the name of a repository').optional(),
-  bytesPerSecond: bytesSchema.min(1).default(50_000_000),
+  repository: z.optional(z.string().check(z.refine(isRepositoryName, 'must be the name of a repository'))),
+  bytesPerSecond: z._default(bytesSchema.check(z.minimum(1)), 50_000_000),
 });

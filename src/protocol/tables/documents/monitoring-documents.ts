@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import type { RequestDocument, StatisticsDocument, StatisticsPoint } from '../../documents/monitoring.js';
 import type { Problem } from '../../settings/option-schema.js';
 import { encodeDocument, encodeTime, problemsFound } from './encoding.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import { describeProblems, strictOptions, type Problem } from '../../settings/option-schema.js';
 import { findRepeatedQuotas, quotaSchema, type QuotaConfig } from '../../settings/quota-config.js';
 import type { ProtectionDocument } from '../../documents/repositories.js';
@@ -45,7 +45,7 @@ export function encodeProtection(
 }
 
 const documentSchema = strictOptions({
-  quotas: z.array(quotaSchema).max(maxQuotas, `must have at most ${maxQuotas} quotas`),
+  quotas: z.array(quotaSchema).check(z.maxLength(maxQuotas, `must have at most ${maxQuotas} quotas`)),
 });
 
 /**

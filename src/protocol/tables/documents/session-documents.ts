@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from '../../zod.js';
 import type { SessionListDocument } from '../../documents/session.js';
 import { RegistryError } from '../../errors.js';
 import { providerPattern } from '../../settings/token-config.js';
@@ -49,7 +49,10 @@ export function encodeSession(session: {
   };
 }
 
-const loginSchema = strictOptions({ username: z.string().min(1).max(255), password: z.string().min(1).max(4096) });
+const loginSchema = strictOptions({
+  username: z.string().check(z.minLength(1), z.maxLength(255)),
+  password: z.string().check(z.minLength(1), z.maxLength(4096)),
+});
 
 /** A name and a password or token. */
 export type Login = z.infer<typeof loginSchema>;
