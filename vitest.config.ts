@@ -11,6 +11,7 @@ const alone = [
   'test/storage/files/unsynced-blobs.test.ts',
   'test/storage/files/unsynced-requests.test.ts',
   'test/storage/files/windows-files.test.ts',
+  'test/storage/unreadable-backup.test.ts',
 ];
 
 /** Whole registries, whole folders, and what takes many rounds: `npm run test:integration`. */

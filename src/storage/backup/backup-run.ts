@@ -12,6 +12,8 @@ import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
 import { describeIndexFiles, type BackupDocument } from './backup-document.js';
 import type { BackupTarget } from './backup-target.js';
 import { inParallel } from '../../util/scheduling/concurrency.js';
+import { isUnreadable } from '../../util/streams/unreadable.js';
+import { checkBlob } from './backup-check.js';
 import { canLink, isSameFile, placeFile, statIfPresent } from './blob-copy.js';
 
 /** The registry that is backed up. */
@@ -144,8 +146,7 @@ export class BackupRun {
     for await (const page of reader.references()) {
       const steps = await inParallel(page, maxParallel, async (reference, slot) => {
         this.#work.signal?.throwIfAborted();
-        const step = await this.#plan(reference);
-        if (step.from !== undefined) await this.#place(step.digest, step.from, slot);
+        const step = await this.#take(await this.#plan(reference), slot);
         done += 1;
         bytes += step.size;
         this.#work.onProgress?.({ phase: 'blobs', done, total, bytes, totalBytes });
@@ -160,6 +161,21 @@ export class BackupRun {
       }
     }
     for (const folder of this.#touched) await syncFolder(folder);
+  }
+
+  /** Places the file of a step. A file that the disk cannot read is damaged, and does not stop the others. */
+  async #take(step: Step, slot: number): Promise<Step> {
+    const { digest, size, from } = step;
+    if (from === undefined) return step;
+    try {
+      await this.#place(digest, from, slot);
+      return step;
+    } catch (error) {
+      // The disk of the backup may have failed instead.
+      const isIntact = !isUnreadable(error) || (await checkBlob(step, from, this.#work.signal)) === size;
+      if (isIntact) throw error;
+      return { digest, size, problem: 'digest' };
+    }
   }
 
   async #place(digest: Digest, from: string, slot: number): Promise<void> {
