@@ -36,7 +36,9 @@ export async function readPages<T>(first: URL, getPage: GetPage, read: ReadPage<
     const maxBytes = Math.min(leftBytes, maxPageBytes);
     const bytes = await readDocument(answer.body, { maxBytes, timeoutMs });
     leftBytes -= bytes.length;
-    const page = parseObject(bytes, pageLimits);
+    const page = parseObject(bytes, pageLimits, () => {
+      throw unreadable(tooLong);
+    });
     const pageItems = page === undefined ? undefined : read(page);
     if (pageItems === undefined) throw unreadable('its list is malformed');
     for (const item of pageItems) items.push(item);

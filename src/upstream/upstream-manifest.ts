@@ -1,7 +1,7 @@
 import type { ManifestContent, ManifestInfo } from '../ports/metadata/images.js';
 import type { UpstreamAnswer } from '../ports/upstream.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
-import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
+import { JsonLimitError, manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { maxManifestBytes, manifestTypes, sniffManifestType } from '../protocol/manifests/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import type { TurnGate } from '../util/scheduling/turns.js';
@@ -80,12 +80,20 @@ function chooseMediaType({ headers }: Answer, bytes: Buffer): string {
   throw failed(`it sent content of the type "${claimed.slice(0, 100)}" instead of a manifest`);
 }
 
-/** Parses a JSON object. Returns `undefined` when the bytes are something else or exceed the limits. */
-export function parseObject(bytes: Buffer, limits: JsonLimits): Readonly<Record<string, unknown>> | undefined {
+/**
+ * Parses a JSON object. Returns `undefined` when the bytes are something else.
+ * @param onExcess called when they exceed the limits. May throw. @default returns `undefined`
+ */
+export function parseObject(
+  bytes: Buffer,
+  limits: JsonLimits,
+  onExcess?: () => never,
+): Readonly<Record<string, unknown>> | undefined {
   try {
     const json = parseJson(bytes, limits);
     return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : undefined;
-  } catch {
+  } catch (error) {
+    if (error instanceof JsonLimitError) onExcess?.();
     return undefined;
   }
 }

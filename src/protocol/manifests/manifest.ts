@@ -119,7 +119,25 @@ export function parseManifest(
   }
   const json = parseObject(bytes);
   const mediaType = chooseMediaType(json, contentType);
+  if (!lenient) refuseUnreadable(bytes, mediaType, json);
   return { bytes, digest, mediaType, ...readFacts(mediaType, lenient ? relax(json) : json) };
+}
+
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/**
+ * Refuses what no client could pull: clients do not accept a byte order mark, nor an image that is an index too. The latter could
+ * mean one content to a scanner and another to a client (CVE-2021-41190).
+ */
+function refuseUnreadable(bytes: Buffer, mediaType: string, json: Record<string, unknown>): void {
+  if (bytes.subarray(0, 3).equals(byteOrderMark))
+    throw invalid('the manifest begins with a byte order mark: remove it');
+  const others = isIndexType(mediaType) ? ['config', 'layers'] : ['manifests'];
+  const ambiguous = others.find((name) =>
+    Array.isArray(json[name]) ? json[name].length > 0 : (json[name] ?? null) !== null,
+  );
+  if (ambiguous !== undefined)
+    throw invalid(`"${ambiguous}" does not belong in a manifest of this type`, { mediaType });
 }
 
 /** Returns the manifest with what is missing or `null` in its lists, and without annotations that are not texts. */

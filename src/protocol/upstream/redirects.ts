@@ -60,7 +60,9 @@ export function readLocation(headers: AnswerHeaders, from: RequestUrl): URL {
   if (location === undefined || location === '' || !URL.canParse(location, from.href))
     throw failed('it redirects without a valid Location');
   const url = keepSecure(new URL(location, from.href), from);
-  if (url.protocol !== 'https:' && url.protocol !== from.protocol) throw failed('it redirects from https to http');
+  if (url.protocol !== 'https:' && url.protocol !== from.protocol) {
+    throw failed(`it redirects from ${from.protocol.slice(0, -1)} to ${url.protocol.slice(0, -1)}`);
+  }
   url.username = '';
   url.password = '';
   url.hash = '';

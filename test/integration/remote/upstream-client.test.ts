@@ -716,6 +716,11 @@ describe('a list of an upstream', () => {
     ['another shape', { body: '[]' }, 'failed: its list is malformed'],
     ['invalid JSON', { body: '<html>' }, 'failed: its list is malformed'],
     [
+      'too many values in one page',
+      { body: `{"tags":[${Array(200_001).fill('1').join(',')}]}` },
+      'failed: its list is too long: at most 200000 items in 1000 pages and 16777216 bytes are read',
+    ],
+    [
       'a circle',
       { headers: { link: '</v2/team/app/tags/list?n=1000>; rel="next"' } },
       'failed: the pages of its list form a loop',

@@ -22,6 +22,27 @@ function parse(document: object | string, contentType?: string): ReturnType<type
   return parseManifest(Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)), contentType);
 }
 
+describe('parseManifest: what no client could pull', () => {
+  const child = describeManifest(manifestOf(types.ociImage, image));
+
+  it.each([
+    ['an image that lists manifests too', { ...image, manifests: [child] }, types.ociImage, '"manifests"'],
+    ['an index with a config', { ...index, config }, types.ociIndex, '"config"'],
+    ['an index with layers', { ...index, layers: [layer] }, types.dockerIndex, '"layers"'],
+    ['a byte order mark', `\uFEFF${JSON.stringify(image)}`, types.ociImage, 'byte order mark'],
+  ])('%s is refused in a push, and accepted from an upstream', (_title, document, contentType, problem) => {
+    const bytes = Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
+    const refusal = refusalOf(() => parseManifest(bytes, contentType));
+    expect([refusal.code, refusal.message]).toEqual(['MANIFEST_INVALID', expect.stringContaining(problem)]);
+    expect(parseManifest(bytes, contentType, undefined, { lenient: true }).mediaType).toBe(contentType);
+  });
+
+  it('empty fields of the other kind are accepted', () => {
+    expect(parse({ ...image, manifests: [] }, types.ociImage).mediaType).toBe(types.ociImage);
+    expect(parse({ ...index, config: null, layers: [] }, types.ociIndex).mediaType).toBe(types.ociIndex);
+  });
+});
+
 describe('parseManifest: the media type', () => {
   it.each([
     ['the Content-Type', image, types.ociImage, types.ociImage],
