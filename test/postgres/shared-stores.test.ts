@@ -236,6 +236,27 @@ describe('three nodes with one database and one bucket', () => {
     expect(await second.registry.registry.collectGarbage()).toMatchObject({ blobsDeleted: 1 });
   });
 
+  it('do not collect a blob that another one receives when they drop an older link to it', async () => {
+    const [first, second] = [await startNode(), await startNode()];
+    const bytes = someBytes('pushed meanwhile', 1000);
+    const unused = `/v2/local/unused/blobs/uploads/?digest=${digest(bytes)}`;
+    expect((await first.client.post(unused, { body: bytes })).status).toBe(201);
+    await sleep(2);
+    const putPlace = Reflect.get<PostgresLedger, 'putPlace'>(PostgresLedger.prototype, 'putPlace');
+    const spy = vi.spyOn(PostgresLedger.prototype, 'putPlace').mockImplementation(async function (
+      this: PostgresLedger,
+      ...args
+    ) {
+      await putPlace.apply(this, args);
+      await sleep(2);
+      const report = await second.registry.registry.collectGarbage();
+      expect(report).toMatchObject({ unlinked: 1, blobsDeleted: 0 });
+    });
+    expect((await first.client.post(`${uploads}?digest=${digest(bytes)}`, { body: bytes })).status).toBe(201);
+    spy.mockRestore();
+    expect((await second.client.get(`/v2/local/app/blobs/${digest(bytes)}`)).body).toEqual(bytes);
+  });
+
   it('spool in folders of their own, which end with them', async () => {
     await startNode();
     await startNode();

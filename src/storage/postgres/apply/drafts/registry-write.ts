@@ -12,11 +12,12 @@ const putBlobs = sql(`INSERT INTO blob (digest, size, condemned_at)
 const removeBlobs = sql('DELETE FROM blob WHERE digest = ANY($1::bytea[])');
 const addStored = sql('INSERT INTO stored_change (bytes) VALUES ($1)');
 const removeCandidates = sql('DELETE FROM bytes_candidate WHERE digest = ANY($1::bytea[])');
-// Sorted, like every write of candidates, and never to an earlier time: another write may have come in between.
+// Sorted, like every write of candidates, and never to an earlier time: another write may have come in between. The claim of a
+// process that has stored the bytes since then stays, because it has not linked them yet.
 const putCandidates = sql(`INSERT INTO bytes_candidate (digest, since)
   SELECT digest, since FROM unnest($1::bytea[], $2::bigint[]) w(digest, since) ORDER BY digest
-  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since),
-    claimed_until = excluded.claimed_until`);
+  ON CONFLICT (digest) DO UPDATE SET since = greatest(bytes_candidate.since, excluded.since), claimed_until =
+    CASE WHEN excluded.since < bytes_candidate.since THEN bytes_candidate.claimed_until ELSE excluded.claimed_until END`);
 const putMoves = sql(`INSERT INTO tag_move (image_id, tag, number, at, was, move)
   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::json[])`);
 const removeMoves =
