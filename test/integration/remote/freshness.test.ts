@@ -143,6 +143,8 @@ describe('a tag that clients ask for by HEAD', () => {
       const blob = `/v2/hub/${image}/blobs/${layers[0]?.digest}`;
       await client.get(`/v2/hub/${image}/manifests/v1`);
       await client.get(blob);
+      // The link is written after the last byte was sent: its time must not be that of the next pull.
+      await expect.poll(async () => (await client.head(blob)).header('x-cache')).toBe('hit');
       return blob;
     };
     const usage = async (): Promise<number> => {
