@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provenance } from '../ports/metadata/images.js';
 import type { Runtime } from '../ports/runtime.js';
+import { isResponseClosed } from './clients/http2.js';
 import { shownUrl } from './clients/shown-url.js';
 import type { CoreSource, Location } from './core.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
@@ -91,7 +92,7 @@ function answerBy(
   const { status, headers, body, provenance, pulled } = reply;
   const outcome = { status, provenance, pulled, made: headers?.['Location']?.toString() };
   const fail = (cause: unknown): Outcome => {
-    if (isBlobBody(body) && !res.headersSent && !res.destroyed) throw cause;
+    if (isBlobBody(body) && !res.headersSent && !isResponseClosed(res)) throw cause;
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'sending a response failed');
     res.destroy();
     return outcome;

@@ -6,7 +6,7 @@ import type { Provenance } from '../ports/metadata/images.js';
 import type { PulledManifest } from '../ports/operations/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
-import { asHttp2, isResponseReset } from './clients/http2.js';
+import { asHttp2, isResponseClosed } from './clients/http2.js';
 import { describeProvenance } from './provenance.js';
 
 /** The response of a handler, as plain data. Only `send` writes to the response object. */
@@ -69,7 +69,7 @@ export function send(
   reply: Reply,
   context: AnswerContext & { readonly now: number; readonly log: Logger },
 ): Promise<void> | undefined {
-  if (res.destroyed) return undefined;
+  if (isResponseClosed(res)) return undefined;
   const { status, headers, body, provenance, namespace } = reply;
   const blob = isBlobBody(body) ? body : undefined;
   const bare = status === 204 || status === 304;
@@ -124,7 +124,7 @@ async function sendContent(
     await content.writeTo(res);
     res.end();
   } catch (cause) {
-    if (!res.headersSent && !res.destroyed) {
+    if (!res.headersSent && !isResponseClosed(res)) {
       for (const name of Object.keys(headers)) res.removeHeader(name);
       throw cause;
     }
@@ -135,5 +135,5 @@ async function sendContent(
 
 /** Returns whether the client disconnected. A failed write is reported before the response is destroyed. */
 function hasClientLeft(res: ServerResponse): boolean {
-  return res.destroyed || isResponseReset(res) || (res.socket?.errored ?? null) !== null;
+  return isResponseClosed(res) || (res.socket?.errored ?? null) !== null;
 }

@@ -31,8 +31,9 @@ export function isReset(req: IncomingMessage): boolean {
   return asHttp2(req)?.stream.aborted === true;
 }
 
-/** Returns whether the client of HTTP/2 does not want the rest of a response. */
-export function isResponseReset(res: ServerResponse | Http2ServerResponse): boolean {
+/** Returns whether no more of a response can be sent. A response over HTTP/2 has no `destroyed`. */
+export function isResponseClosed(res: ServerResponse | Http2ServerResponse): boolean {
+  if ('destroyed' in res && res.destroyed) return true;
   return 'stream' in res && (res.stream.destroyed || res.stream.aborted);
 }
 

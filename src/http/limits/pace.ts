@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { announcesBody } from '../bodies/body.js';
+import { isResponseClosed } from '../clients/http2.js';
 
 /** Minimum rate at which a client must send or receive. */
 export interface PaceLimits {
@@ -51,7 +52,7 @@ export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow
   // The operating system has taken all bytes.
   if (res.writableEnded && socket.writableLength === 0) return;
   const sample = (): Sample => ({
-    isDone: res.writableFinished || res.destroyed,
+    isDone: res.writableFinished || isResponseClosed(res),
     isServersTurn: socket.writableLength === 0,
     // `bytesWritten` includes buffered bytes.
     transferredBytes: socket.bytesWritten - socket.writableLength,

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { destroyOnTinyChunks } from '../../util/streams/source-listener.js';
 import { readWhole } from '../../util/outgoing/answer-body.js';
+import { isResponseClosed } from '../clients/http2.js';
 
 /** The maximum size of an answer that is read completely before it is passed on. */
 const maxSmallBytes = 64 * 1024;
@@ -35,7 +36,7 @@ async function relaySmall(answer: IncomingMessage, res: ServerResponse, timeoutM
   try {
     res.end(await readWhole(answer, { maxBytes: maxSmallBytes, timeoutMs }));
   } catch (error) {
-    const isOurs = !res.destroyed;
+    const isOurs = !isResponseClosed(res);
     res.destroy();
     if (isOurs) throw error;
   } finally {

@@ -14,6 +14,7 @@ import type { PendingAnswer } from '../../util/outgoing/pending-answer.js';
 import { Routes, type Route } from '../../util/outgoing/routes.js';
 import { Stop } from '../../util/outgoing/stop.js';
 import { travel, type Answer } from '../../util/outgoing/transport.js';
+import { isResponseClosed } from '../clients/http2.js';
 import {
   refuse,
   respond,
@@ -68,7 +69,7 @@ class HttpProxyPassthrough implements Passthrough {
       if (!res.writableFinished) departure.stop(new Error('the client has left'));
     };
     res.once('close', onClose);
-    if (res.destroyed) onClose();
+    if (isResponseClosed(res)) onClose();
     const passage: Passage = { req, res, forward, context, departure };
     let body: IncomingMessage | undefined;
     try {

@@ -41,6 +41,12 @@ export class Http2Client {
     });
   }
 
+  /** Starts a request and resets it a moment later. */
+  startAndReset(path: string): void {
+    const stream = this.#session.request({ ':method': 'GET', ':path': path }).on('error', () => undefined);
+    setTimeout(() => stream.close(8), 50);
+  }
+
   close(): void {
     this.#session.destroy();
   }
