@@ -4,8 +4,11 @@
  */
 export function overlay<T extends object>(target: T, replaced: Partial<T>): T {
   const members = new Map<PropertyKey, PropertyDescriptor>();
-  for (let level: object = target; level !== Object.prototype; level = Object.getPrototypeOf(level) as object) {
+  let level: object | null = target;
+  // Objects of another realm have another Object.prototype.
+  while (level !== null && level !== Object.prototype) {
     for (const key of Reflect.ownKeys(level)) if (!members.has(key)) members.set(key, memberOf(target, key));
+    level = Object.getPrototypeOf(level) as object | null;
   }
   // The members are those of the target.
   return Object.assign(Object.defineProperties({}, Object.fromEntries(members)), replaced) as T;
