@@ -118,7 +118,7 @@ export function buildRegistry(
   owner?: FolderOwner,
   reload?: () => Promise<readonly OptionChange[]>,
 ): BuiltRegistry {
-  const folder = process.cwd();
+  const folder = workingFolder();
   const resolve = (given: RegistryOptions): ResolvedOptions => withAbsolutePaths(resolveOptions(given), folder);
   const live: LiveOptions = { current: resolve(options) };
   const runtime = createRuntime(live.current.logger);
@@ -162,6 +162,15 @@ async function loadMetrics(life: RegistryLife): Promise<Metrics> {
   const { metrics } = await life.ready();
   if (metrics === undefined) throw new Error('metrics are off: set the option "metrics" to true');
   return metrics();
+}
+
+/** Returns the working directory. If it was deleted, returns `''`, with which only relative paths fail to resolve. */
+function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '';
+  }
 }
 
 /** Creates the function that applies other options, and logs what changed. */

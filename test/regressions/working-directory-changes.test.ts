@@ -1,6 +1,6 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { RegistryOptions } from '../../src/index.js';
 import { Client } from '../support/clients/client.js';
 import { pushBlob, someBytes } from '../support/content/content.js';
@@ -44,4 +44,16 @@ it('a registry with relative paths keeps its files after the host application ch
   expect(await server.registry.reload(server.options)).toEqual([]);
   await client.close();
   expect(await readdir(elsewhere)).toEqual([]);
+});
+
+it('a registry with absolute paths starts and reloads after the working directory was deleted', async () => {
+  const cwd = vi.spyOn(process, 'cwd').mockImplementation(() => {
+    throw Object.assign(new Error('ENOENT: no such file or directory, uv_cwd'), { code: 'ENOENT' });
+  });
+  try {
+    server = await startRegistry({ storage: path.join(folder, 'data'), access: 'open', repositories: [] });
+    expect(await server.registry.reload(server.options)).toEqual([]);
+  } finally {
+    cwd.mockRestore();
+  }
 });
