@@ -83,7 +83,7 @@ export function send(
     blob?.offload,
     commonHeaders(context, headers?.['Cache-Control']?.toString()),
   );
-  // HTTP/2 has no such header: it would be dropped, with a warning (RFC 9113, 8.2.2).
+  // HTTP/2 does not allow it (RFC 9113, 8.2.2): Node would leave it out and print a warning.
   if (all['Connection'] !== undefined && asHttp2(req) !== undefined) delete all['Connection'];
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
     return sendContent(res, status, all, blob, (err) => {

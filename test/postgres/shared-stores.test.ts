@@ -217,14 +217,7 @@ describe('three nodes with one database and one bucket', () => {
     ],
   ])('do not collect a blob that another one receives %s before it is linked', async (_how, push) => {
     const [first, second] = [await startNode(), await startNode()];
-    const putPlace = Reflect.get<PostgresLedger, 'putPlace'>(PostgresLedger.prototype, 'putPlace');
-    const spy = vi.spyOn(PostgresLedger.prototype, 'putPlace').mockImplementation(async function (
-      this: PostgresLedger,
-      ...args
-    ) {
-      await putPlace.apply(this, args);
-      // Its candidate is older by then.
-      await sleep(2);
+    const spy = afterPutPlace(async () => {
       expect(await second.registry.registry.collectGarbage()).toMatchObject({ blobsDeleted: 0 });
     });
     const bytes = someBytes('pushed meanwhile', 1000);
@@ -242,13 +235,7 @@ describe('three nodes with one database and one bucket', () => {
     const unused = `/v2/local/unused/blobs/uploads/?digest=${digest(bytes)}`;
     expect((await first.client.post(unused, { body: bytes })).status).toBe(201);
     await sleep(2);
-    const putPlace = Reflect.get<PostgresLedger, 'putPlace'>(PostgresLedger.prototype, 'putPlace');
-    const spy = vi.spyOn(PostgresLedger.prototype, 'putPlace').mockImplementation(async function (
-      this: PostgresLedger,
-      ...args
-    ) {
-      await putPlace.apply(this, args);
-      await sleep(2);
+    const spy = afterPutPlace(async () => {
       const report = await second.registry.registry.collectGarbage();
       expect(report).toMatchObject({ unlinked: 1, blobsDeleted: 0 });
     });
@@ -327,3 +314,17 @@ describe('while the database is away', () => {
     await expect.poll(async () => (await registry.registry.health()).status).toBe('ok');
   });
 });
+
+/** Runs a step when bytes are stored and not linked yet. */
+function afterPutPlace(step: () => Promise<void>) {
+  const putPlace = Reflect.get<PostgresLedger, 'putPlace'>(PostgresLedger.prototype, 'putPlace');
+  return vi.spyOn(PostgresLedger.prototype, 'putPlace').mockImplementation(async function (
+    this: PostgresLedger,
+    ...args
+  ) {
+    await putPlace.apply(this, args);
+    // Its candidate is older by then.
+    await sleep(2);
+    await step();
+  });
+}

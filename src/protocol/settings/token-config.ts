@@ -188,26 +188,20 @@ export const loginProviderSchema = strictOptions({
 });
 
 /** Checks a list of providers without duplicates. */
-export const loginProvidersSchema = z.array(loginProviderSchema).check(
-  z.superRefine((providers, context) => {
-    const names = providers.map(({ name }) => name);
-    names.forEach((name, index) => {
-      if (names.indexOf(name) === index) return;
-      context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is configured already' });
-    });
-  }),
-);
+export const loginProvidersSchema = z.array(loginProviderSchema).check(withoutDuplicates('name'));
 
 /** Checks a list of issuers without duplicates. */
-export const oidcIssuersSchema = z.array(oidcIssuerSchema).check(
-  z.superRefine((issuers, context) => {
-    const names = issuers.map(({ issuer }) => issuer);
+export const oidcIssuersSchema = z.array(oidcIssuerSchema).check(withoutDuplicates('issuer'));
+
+function withoutDuplicates<Key extends string>(key: Key) {
+  return z.superRefine<readonly Readonly<Record<Key, string>>[]>((items, context) => {
+    const names = items.map((item) => item[key]);
     names.forEach((name, index) => {
       if (names.indexOf(name) === index) return;
-      context.addIssue({ code: 'custom', path: [index, 'issuer'], message: 'is configured already' });
+      context.addIssue({ code: 'custom', path: [index, key], message: 'is configured already' });
     });
-  }),
-);
+  });
+}
 
 /** Returns whether keys can be fetched from a URL without anyone on the network changing them. */
 export function isKeyServerUrl(text: string): boolean {
