@@ -5,7 +5,7 @@ import type { BlobStore } from '../ports/bytes.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Digest } from '../protocol/digest.js';
 import { DamagedBlobs, undamagedStore } from '../repositories/content/damaged-blobs.js';
-import { ManifestCache } from '../repositories/content/manifest-cache.js';
+import { RecentContent } from '../repositories/content/recent-content.js';
 import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
 import { roomMakingStore, TrashRoom, type TrashRoomParts } from '../repositories/garbage/trash-room.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
@@ -16,7 +16,7 @@ export interface SharedParts extends Stores {
   readonly blobs: BlobStore;
   /** The same store without hiding damaged bytes. */
   readonly unguardedBlobs: BlobStore;
-  readonly manifests: ManifestCache;
+  readonly recent: RecentContent;
   readonly damage: DamagedBlobs;
   readonly quarantine: BlobQuarantine;
   readonly trashRoom: Pick<TrashRoom, 'lastEmptied'>;
@@ -42,9 +42,9 @@ export function createSharedParts(
   readonly pushedBlobs: BlobStore;
   readonly onDeletedBytes: (digest: Digest) => void;
 } {
-  const manifests = new ManifestCache(live.current.maxManifestCacheBytes);
+  const recent = new RecentContent(live.current.maxManifestCacheBytes);
   const room = new TrashRoom(addNumbers({ ...stores, runtime, ...collection }, live));
-  const damage = new DamagedBlobs({ ...stores, runtime, onDamaged: (digest) => manifests.delete(digest) });
+  const damage = new DamagedBlobs({ ...stores, runtime, onDamaged: (digest) => recent.delete(digest) });
   const quarantine = new BlobQuarantine(addNumbers({ ...stores, runtime }, live));
   const unguardedBlobs = restoringStore({ ...stores, runtime });
   const blobs = undamagedStore(unguardedBlobs, damage);
@@ -54,7 +54,7 @@ export function createSharedParts(
       ...stores,
       blobs,
       unguardedBlobs,
-      manifests,
+      recent,
       damage,
       quarantine,
       trashRoom: room,
@@ -62,7 +62,7 @@ export function createSharedParts(
       digestLocks: new KeyedMutex(),
     },
     onDeletedBytes: (digest) => {
-      manifests.delete(digest);
+      recent.delete(digest);
       damage.forget(digest);
     },
   };

@@ -227,9 +227,10 @@ export const optionsSchema = strictOptions({
     unset: 'none',
     typescript: 'HookOptions',
   }),
-  maxManifestCacheBytes: z
-    ._default(bytesSchema, 64 * 1024 * 1024)
-    .apply(describe, { description: 'Memory for the most requested manifests. `0`: none.' }),
+  maxManifestCacheBytes: z._default(bytesSchema, 64 * 1024 * 1024).apply(describe, {
+    description:
+      'Memory for the most requested manifests and blobs of at most 64 KiB, such as the configurations of images. `0`: none.',
+  }),
   logger: z
     ._default(z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error'), plainLogger)
     .apply(describe, {

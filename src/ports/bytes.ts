@@ -32,7 +32,7 @@ export interface BlobContent {
   /** The size of the whole blob, even when a range was requested. */
   readonly size: number;
   /** The file that holds the bytes, for a web server in front that sends it. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /**
    * Writes the bytes, or the requested range, to the sink. Respects backpressure and does not end the sink. Resolves
    * when the sink has taken the last byte. Rejects when the sink closes early or the bytes cannot be read. The store

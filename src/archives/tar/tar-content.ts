@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { pack } from 'tar-stream';
 import type { BlobContent } from '../../ports/bytes.js';
 import { algorithmOf, formatDigest, type Digest } from '../../protocol/digest.js';
-import { SinkWriter } from '../../util/streams/sink-writer.js';
+import { writeBytes } from '../../util/streams/sink-writer.js';
 
 const blockBytes = 512;
 /** The size of the path field in a header. */
@@ -127,15 +127,5 @@ class CountingSink extends Writable {
 
   detach(): void {
     this.#target.off('close', this.#onClose);
-  }
-}
-
-async function writeBytes(sink: Writable, bytes: Buffer): Promise<void> {
-  if (bytes.length === 0) return;
-  const writer = new SinkWriter(sink);
-  try {
-    await writer.write(bytes);
-  } finally {
-    writer.release();
   }
 }

@@ -127,7 +127,8 @@ export interface RegistryOptions {
    */
   readonly hooks?: HookOptions;
   /**
-   * Memory for the most requested manifests. `0`: none.
+   * Memory for the most requested manifests and blobs of at most 64 KiB, such as the configurations of images. `0`:
+   * none.
    * @default 67108864
    */
   readonly maxManifestCacheBytes?: number;

@@ -13,7 +13,7 @@ import type { Digest } from '../../protocol/digest.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { PullCounts } from '../content/pull-counts.js';
-import type { ManifestCache } from '../content/manifest-cache.js';
+import type { RecentContent } from '../content/recent-content.js';
 import type { ListCache } from '../remote/list-cache.js';
 import type { PurgeNotices } from './eviction/purge-notices.js';
 import type { AccessTimes } from './eviction/access-times.js';
@@ -43,7 +43,7 @@ export interface CacheParts {
     ImageRecords &
     CacheRecords &
     Pick<GarbageRecords, 'isCandidate'>;
-  readonly manifests: ManifestCache;
+  readonly recent: RecentContent;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly fills: CacheFills;

@@ -1,11 +1,10 @@
 import { Readable } from 'node:stream';
 import type { ManifestContent, ManifestRecord } from '../../ports/metadata/images.js';
 import type { TagRecord } from '../../ports/metadata/metadata.js';
-import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import { parseManifest, type ParsedManifest } from '../../protocol/manifests/manifest.js';
 import type { Tag } from '../../protocol/names.js';
-import { readBytes } from '../../util/streams/streams.js';
 import { TurnGate } from '../../util/scheduling/turns.js';
 import { recordManifest, toRecord } from '../content/manifest-record.js';
 import { leaveMoved, type TagState } from '../content/tag-guards.js';
@@ -46,15 +45,11 @@ export class ManifestStore {
 
   /** Returns the bytes of a manifest; `undefined` when they are missing or damaged. */
   async read(image: string, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
-    const { manifests, blobs } = this.#context.parts;
-    const kept = manifests.get(digest) ?? this.#unsaved.manifest(image, digest)?.content.bytes;
+    const { recent, blobs } = this.#context.parts;
+    const kept = recent.get(digest) ?? this.#unsaved.manifest(image, digest)?.content.bytes;
     if (kept !== undefined) return kept;
     const content = await blobs.read(digest);
-    if (content?.size !== size) return undefined;
-    const bytes = await readBytes(content);
-    if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
-    manifests.set(digest, bytes);
-    return bytes;
+    return content?.size === size ? recent.read(digest, content) : undefined;
   }
 
   /**
@@ -158,7 +153,7 @@ export class ManifestStore {
       await staged.discard();
       throw error;
     }
-    parts.manifests.set(manifest.digest, manifest.bytes);
+    parts.recent.set(manifest.digest, manifest.bytes);
     const record = await parts.metadata.manifest(at, manifest.digest);
     if (record === undefined)
       throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted immediately' });

@@ -12,9 +12,9 @@ import type {
 import type { HookGate } from '../../ports/hooks.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
-import type { ManifestCache } from '../content/manifest-cache.js';
 import type { PullCounts } from '../content/pull-counts.js';
 import type { PushLeases } from '../content/push-leases.js';
+import type { RecentContent } from '../content/recent-content.js';
 import type { Quotas } from './quota/quotas.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
@@ -28,7 +28,7 @@ export interface LocalParts {
     UploadRecords &
     Pick<GarbageRecords, 'isCandidate'> &
     Pick<MetadataStore, 'trash' | 'inventory' | 'shared'>;
-  readonly manifests: ManifestCache;
+  readonly recent: RecentContent;
   readonly damage: DamageRecords;
   readonly quotas: Quotas;
   /** Asks the host application before a change. */

@@ -58,7 +58,7 @@ export class LocalRepository implements Repository {
     if (record === undefined) return undefined;
     // containerd asks like this whether the tag still names its copy.
     if ('tag' in reference && actor.via !== 'job') this.#parts.pullCounts.count(at, record.digest, 0);
-    if (this.#parts.manifests.has(record.digest)) return record;
+    if (this.#parts.recent.has(record.digest)) return record;
     // Agrees with GET: a client that gets 200 does not push a damaged manifest again, and only that would repair it.
     const info = await this.#parts.blobs.stat(record.digest);
     if (info?.size === record.size) return record;
@@ -69,7 +69,7 @@ export class LocalRepository implements Repository {
     const record = await this.#findManifest(this.#at(image), reference);
     if (record === undefined) return undefined;
     const { digest, mediaType, size } = record;
-    const bytes = this.#parts.manifests.get(digest) ?? (await this.#readManifest(this.#at(image), record));
+    const bytes = this.#parts.recent.get(digest) ?? (await this.#readManifest(this.#at(image), record));
     if (bytes === undefined) return undefined;
     // A job that compares or copies images does not use them.
     if (actor.via !== 'job') this.#parts.pullCounts.count(this.#at(image), digest);
@@ -88,8 +88,8 @@ export class LocalRepository implements Repository {
     if (link === undefined) return undefined;
     const { size } = link;
     const content = async (range?: ByteRange): Promise<BlobContent | undefined> => {
-      const bytes = await this.#parts.blobs.read(digest, range);
-      return bytes?.size === size ? bytes : this.#reportDamage(at, digest, size, bytes?.size);
+      const found = await this.#parts.recent.open(this.#parts.blobs, digest, range);
+      return found?.size === size ? found : this.#reportDamage(at, digest, size, found?.size);
     };
     return { size, content };
   }
@@ -151,11 +151,7 @@ export class LocalRepository implements Repository {
   async #readManifest(at: ImageKey, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
     const content = await this.#parts.blobs.read(digest);
     if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
-    const bytes = await readBytes(content);
-    // Manifests are read once and cached, so verifying the digest here costs little.
-    if (digestOf(bytes, algorithmOf(digest)) !== digest) return this.#confirmDamage(digest);
-    this.#parts.manifests.set(digest, bytes);
-    return bytes;
+    return (await this.#parts.recent.read(digest, content)) ?? this.#confirmDamage(digest);
   }
 
   /** Records damage, unless a push has just replaced the bytes: then the next request gets them. */

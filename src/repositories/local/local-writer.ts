@@ -174,7 +174,7 @@ export class LocalWriter implements RepositoryWriter {
   ): Promise<void> {
     refuseLargeAnnotations(manifest);
     const at = this.#at(image);
-    const { runtime, manifests } = this.#parts;
+    const { runtime, recent } = this.#parts;
     const immutable = keepImmutable(this.#config, image, manifest.digest);
     const isOverridden = override === true && (await this.#refusesTags(image, manifest.digest, tags));
     // Refuses before anything is stored; the guard inside the write decides.
@@ -196,7 +196,7 @@ export class LocalWriter implements RepositoryWriter {
         throw error;
       }
     });
-    manifests.set(manifest.digest, manifest.bytes);
+    recent.set(manifest.digest, manifest.bytes);
     const named = manifest.references.map(({ digest }) => digest);
     this.#parts.leases.use(caller, at, named);
     runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags, by: caller.actor });

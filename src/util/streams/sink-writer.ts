@@ -51,3 +51,14 @@ export class SinkWriter {
     this.#rejectWrite = undefined;
   }
 }
+
+/** Writes bytes to a sink. Resolves when it has taken them. @throws Error when it fails or closes early */
+export async function writeBytes(sink: Writable, bytes: Buffer): Promise<void> {
+  const writer = new SinkWriter(sink);
+  try {
+    writer.check();
+    if (bytes.length > 0) await writer.write(bytes);
+  } finally {
+    writer.release();
+  }
+}

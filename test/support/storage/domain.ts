@@ -17,7 +17,7 @@ import { OnlineGarbageCollector } from '../../../src/repositories/garbage/garbag
 import type { LocalParts } from '../../../src/repositories/local/local-parts.js';
 import { LocalRepository } from '../../../src/repositories/local/local-repository.js';
 import { DamagedBlobs, undamagedStore } from '../../../src/repositories/content/damaged-blobs.js';
-import { ManifestCache } from '../../../src/repositories/content/manifest-cache.js';
+import { RecentContent } from '../../../src/repositories/content/recent-content.js';
 import { PushLeases } from '../../../src/repositories/content/push-leases.js';
 import { restoringStore } from '../../../src/repositories/garbage/quarantine.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
@@ -243,7 +243,7 @@ export class Domain {
         uploadExpiryMs: uploadExpiry,
         orphanRetentionMs: orphanRetention,
         onDeleted: (digest) => {
-          parts.manifests.delete(digest);
+          parts.recent.delete(digest);
           parts.damage.forget(digest);
         },
       }),
@@ -301,13 +301,13 @@ export class Domain {
   }
 
   #makeParts(metadata: MetadataStore): DomainParts {
-    const manifests = new ManifestCache(1024 * 1024);
-    const onDamaged = (digest: Digest): void => manifests.delete(digest);
+    const recent = new RecentContent(1024 * 1024);
+    const onDamaged = (digest: Digest): void => recent.delete(digest);
     const damage = new DamagedBlobs({ metadata, runtime: this.runtime, onDamaged });
     return {
       blobs: new MemoryBlobStore(this.disk),
       metadata,
-      manifests,
+      recent,
       damage,
       runtime: this.runtime,
       digestLocks: new KeyedMutex(),
