@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { readArchiveName } from '../../src/archives/archive-names.js';
+import { splitArchiveName } from '../../src/archives/archive-names.js';
 
-describe('readArchiveName', () => {
+describe('splitArchiveName', () => {
   it.each<[string, string | undefined, string | undefined]>([
     ['busybox:latest', 'busybox', 'latest'],
     ['team/app:1.2', 'team/app', '1.2'],
@@ -20,22 +20,15 @@ describe('readArchiveName', () => {
     ['team/app:1@sha256:0', 'team/app', '1'],
     ['1.2', undefined, '1.2'],
     ['latest', undefined, 'latest'],
+    ['Own Build:1.0+5', 'Own Build', '1.0+5'],
     ['', undefined, undefined],
-  ])('reads %j as the image %j with the tag %j', (text, image, tag) => {
-    expect(readArchiveName(text, 'local')).toEqual({ ...(image && { image }), ...(tag && { tag }) });
+  ])('splits %j into the image %j and the tag %j', (text, image, tag) => {
+    expect(splitArchiveName(text, 'local')).toEqual({ ...(image && { image }), ...(tag && { tag }) });
   });
 
-  it.each([
-    ['Team/App:1', 'NAME_INVALID'],
-    ['../app:1', 'NAME_INVALID'],
-    ['a//b:1', 'NAME_INVALID'],
-    ['registry.example/:1', 'NAME_INVALID'],
-    [`${'a'.repeat(255)}:1`, 'NAME_INVALID'],
-    ['app:a b', 'TAG_INVALID'],
-    ['app:', 'TAG_INVALID'],
-    ['not a tag', 'TAG_INVALID'],
-    ['a'.repeat(1025), 'ARCHIVE_INVALID'],
-  ])('rejects %j', (text, code) => {
-    expect(() => readArchiveName(text, 'local')).toThrow(expect.objectContaining({ code }));
+  it('rejects a name that is too long', () => {
+    expect(() => splitArchiveName('a'.repeat(1025), 'local')).toThrow(
+      expect.objectContaining({ code: 'ARCHIVE_INVALID' }),
+    );
   });
 });

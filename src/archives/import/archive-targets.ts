@@ -1,8 +1,8 @@
 import { archiveInvalid } from '../../protocol/manifests/archive.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { parseName, type Tag } from '../../protocol/names.js';
-import { readArchiveName } from '../archive-names.js';
+import { parseName, parseTag, type Tag } from '../../protocol/names.js';
+import { splitArchiveName } from '../archive-names.js';
 import type { PlannedImage } from './archive-plan.js';
 
 /** Maximum number of names of all images together. `docker save` writes a few per image. */
@@ -25,7 +25,8 @@ export interface RequestedTarget {
  * Returns the destinations of all images: as requested, or else as named in the archive. An image with several names goes to
  * each of them once.
  * @throws RegistryError OPTIONS_INVALID if neither names an image, or the request does not fit the archive; ARCHIVE_INVALID if
- * two manifests would get the same tag; SIZE_INVALID 413 for too many names.
+ * two manifests would get the same tag; NAME_INVALID and TAG_INVALID for a name in the archive that the request does not replace;
+ * SIZE_INVALID 413 for too many names.
  */
 export function chooseTargets(images: readonly PlannedImage[], requested: RequestedTarget): readonly ImageTarget[] {
   const targets = new Map<string, ImageTarget & { tags: Set<Tag> }>();
@@ -58,13 +59,13 @@ function placesOf(
   names: readonly string[],
   requested: RequestedTarget,
 ): readonly { image: string; tags: readonly Tag[] }[] {
-  const named = names.length === 0 ? [{}] : names.map((name) => readArchiveName(name, requested.repository));
+  const named = names.length === 0 ? [{}] : names.map((name) => splitArchiveName(name, requested.repository));
   return named.map((name) => {
     const image = requested.image ?? name.image;
     if (image === undefined) throw optionInvalid('image', 'is required, because the archive does not name its image');
     parseName(`${requested.repository}/${image}`);
-    const own = name.tag === undefined ? [] : [name.tag];
-    return { image, tags: requested.tags.length > 0 ? requested.tags : own };
+    if (requested.tags.length > 0) return { image, tags: requested.tags };
+    return { image, tags: name.tag === undefined ? [] : [parseTag(name.tag)] };
   });
 }
 

@@ -93,7 +93,7 @@ function checkNamed(path: string, found: Digest): void {
 }
 
 function findFile(contents: ArchiveContents, path: string): ReceivedBlob {
-  const file = contents.find(path.startsWith('./') ? path.slice(2) : path);
+  const file = contents.find(path);
   if (file === undefined)
     throw archiveInvalid(`the archive lacks the file "${path.slice(0, 200)}", which ${saveFile} names`);
   return file;

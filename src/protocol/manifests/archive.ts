@@ -91,10 +91,15 @@ export function parseSaved(bytes: Buffer): readonly SavedImage[] {
   refuseMore('images', images.length, maxArchiveImages);
   for (const { Layers } of images) refuseMore('layers of one image', Layers?.length ?? 0, maxDescriptors);
   return images.map(({ Config, RepoTags, Layers }) => ({
-    config: Config,
+    config: pathOf(Config),
     tags: RepoTags ?? [],
-    layers: Layers ?? [],
+    layers: (Layers ?? []).map(pathOf),
   }));
+}
+
+/** Returns the path in the form of those of the entries. */
+function pathOf(text: string): string {
+  return text.startsWith('./') ? text.slice(2) : text;
 }
 
 function refuseMore(what: string, count: number, max: number): void {

@@ -177,6 +177,15 @@ describe('an OCI layout', () => {
       ['a', 'b'],
     ],
     ['a name in the archive and requested tags', 'team/own:1', '?tag=c', 'team/own', ['c']],
+    [
+      'a requested name instead of one that is not valid here',
+      'Own Build:1.0+5',
+      '?image=team/asked&tag=d',
+      'team/asked',
+      ['d'],
+    ],
+    ['a requested tag instead of one that is not valid', 'team/own:1.0+5', '?tag=e', 'team/own', ['e']],
+    ['a requested image instead of one that is not valid', 'Team/Own:f', '?image=team/asked', 'team/asked', ['f']],
     ['a digest only', 'team/untagged@sha256:0', '', 'team/untagged', []],
     ['a name with our own address', '127.0.0.1:5000/local/team/back:1', '', 'team/back', ['1']],
   ])('is named by %s', async (label, name, query, image, tags) => {
@@ -282,6 +291,17 @@ describe('an archive of docker save', () => {
       ]),
     );
     expect(answer.status).toBe(201);
+  });
+
+  it('may name its files with a leading "./"', async () => {
+    const image = buildImage('dotted');
+    const entries = savedEntries(image, ['team/dotted:1']).map((entry) =>
+      entry.name === 'manifest.json'
+        ? { ...entry, bytes: String(entry.bytes).replaceAll(/[0-9a-f]{64}/g, './$&') }
+        : entry,
+    );
+    expect((await send(await tarOf(entries))).status).toBe(201);
+    await expect(client.get('/v2/local/team/dotted/manifests/1')).resolves.toMatchObject({ status: 200 });
   });
 
   it('may have compressed layers that are named after their digest', async () => {
