@@ -1,10 +1,13 @@
 import { RegistryError } from '../errors.js';
 import type { UpstreamReason } from './verdict.js';
 
+/** For a 429 that does not say how long to wait. */
+const limitedSeconds = 10;
+
 /**
  * Returns the error for a client when an upstream did not answer with content and no stale copy exists: *denied* becomes 403
  * DENIED, *failed* 503 UNAVAILABLE, or 429 TOOMANYREQUESTS after a 429. All name the upstream and the reason, and pass on its
- * `Retry-After`. A failure never becomes a 404, and an upstream's own challenge never reaches a client.
+ * `Retry-After`; a 429 always has one. A failure never becomes a 404, and an upstream's own challenge never reaches a client.
  */
 export function toRefusal({
   type,
@@ -17,10 +20,13 @@ export function toRefusal({
     const message = `upstream ${reason.upstream} denied access: ${reason.reason}`;
     return new RegistryError('DENIED', { message, detail: reason });
   }
-  const retryAfter: Record<string, string> =
-    reason.retryAfterSeconds === undefined ? {} : { 'Retry-After': String(Math.ceil(reason.retryAfterSeconds)) };
-  const code = reason.status === 429 ? 'TOOMANYREQUESTS' : 'UNAVAILABLE';
-  return new RegistryError(code, { message: describeFailure(reason), detail: reason, headers: retryAfter });
+  const isLimited = reason.status === 429;
+  const seconds = reason.retryAfterSeconds ?? (isLimited ? limitedSeconds : undefined);
+  return new RegistryError(isLimited ? 'TOOMANYREQUESTS' : 'UNAVAILABLE', {
+    message: describeFailure(reason),
+    detail: reason,
+    headers: seconds === undefined ? {} : { 'Retry-After': String(Math.max(1, Math.ceil(seconds))) },
+  });
 }
 
 /** Describes the failure of an upstream in one line. */

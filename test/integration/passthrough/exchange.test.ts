@@ -239,6 +239,7 @@ describe('a fault of the upstream', () => {
       /\(429\)/,
       { 'retry-after': '7' },
     ],
+    ['429 without Retry-After', { status: 429 }, 429, 'TOOMANYREQUESTS', /\(429\)/, { 'retry-after': '10' }],
     ['500', { status: 500 }, 503, 'UNAVAILABLE', /it answered 500/],
     ['502', { status: 502, body: '<html>' }, 503, 'UNAVAILABLE', /it answered 502/],
     ['503', { status: 503, headers: { 'retry-after': '9' } }, 503, 'UNAVAILABLE', /503/, { 'retry-after': '9' }],
