@@ -121,7 +121,11 @@ async function listenOn(listener: Listener, { path, mode }: SocketAddress): Prom
   await listening;
 }
 
-function createApp(registry: Registry, log: Logger, hasUi: () => boolean): connect.Server {
+function createApp(
+  registry: Registry,
+  log: Logger,
+  hasUi: () => boolean,
+): (req: IncomingMessage, res: ServerResponse) => void {
   const app = connect();
   app.use(registry.middleware);
   app.use(registry.management);
@@ -129,16 +133,17 @@ function createApp(registry: Registry, log: Logger, hasUi: () => boolean): conne
   app.use('/healthz', (_req, res) => answerAlive(res));
   // connect ignores promises, so an unhandled rejection here would end the process.
   app.use('/readyz', (_req, res, next) => void answerReadiness(res, registry).catch(next));
-  app.use((_req, res) => {
+  const answerNotFound = (res: ServerResponse): void => {
     const places = 'the registry is at /v2/, its management API at /api/v1/repositories';
     const message = `not found: ${places}${hasUi() ? ', the web UI at /ui/' : ''}`;
     answer(res, 404, { errors: [{ code: 'NOT_FOUND', message }] });
-  });
-  // Replaces connect's error page, which shows the stack. The four parameters make it an error handler.
-  app.use((error: unknown, _req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
-    answerFailure(log, res, error);
-  });
-  return app;
+  };
+  // Not `app.use`: connect calls no middleware for `OPTIONS *`. Its own pages are in HTML, and show the stack of an error.
+  return (req, res) =>
+    app(req, res, (error?: unknown) => {
+      if (error === undefined) answerNotFound(res);
+      else answerFailure(log, res, error);
+    });
 }
 
 /** Serves the web UI, and sends browsers from `/` to it. Other programs get the answer for unknown paths. */

@@ -164,6 +164,29 @@ describe('an unusual but valid request', () => {
   });
 });
 
+describe('a request', () => {
+  it.each<[method: string, target: string, status: number, code: string, allow?: string]>([
+    ['OPTIONS', '*', 404, 'NOT_FOUND'],
+    ['GET', '*', 404, 'NOT_FOUND'],
+    ['OPTIONS', 'http://a', 404, 'NOT_FOUND'],
+    ['OPTIONS', 'http://a/', 404, 'NOT_FOUND'],
+    ['GET', 'ftp://a/v2/', 404, 'NOT_FOUND'],
+    ['TRACE', '/', 404, 'NOT_FOUND'],
+    ['OPTIONS', '/v2/', 405, 'UNSUPPORTED', 'GET, HEAD'],
+    ['TRACE', '/v2/', 405, 'UNSUPPORTED', 'GET, HEAD'],
+    ['OPTIONS', 'http://a/v2/', 405, 'UNSUPPORTED', 'GET, HEAD'],
+    ['OPTIONS', '/v2/local/app/manifests/v1', 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
+    ['TRACE', '/v2/local/app/manifests/v1', 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
+    ['OPTIONS', '/api/v1/health', 405, 'UNSUPPORTED', 'GET'],
+  ])('%s %s is answered %i %s', async (method, target, status, code, allow) => {
+    const answer = await exchangeRaw(port, rawHead(method, target));
+    const { errors } = JSON.parse(answer.body) as { errors: { code: string }[] };
+    expect([answer.status, errors.map((error) => error.code)]).toEqual([status, [code]]);
+    expect(answer.headers).toMatchObject({ 'content-type': 'application/json', 'x-request-id': expect.any(String) });
+    expect(answer.headers['allow']).toBe(allow);
+  });
+});
+
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
