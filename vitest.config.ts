@@ -46,7 +46,7 @@ export default defineConfig({
     pool: 'forks',
     // One more than there are processors: many tests wait more than they work.
     maxWorkers: availableParallelism() + 1,
-    setupFiles: ['test/support/equal-bytes.ts'],
+    setupFiles: ['test/support/equal-bytes.ts', 'test/support/storage/left-folders.ts'],
     // A busy machine may take many times as long as a quiet one. Only what hangs takes as long as this.
     testTimeout: 300_000,
     hookTimeout: 300_000,

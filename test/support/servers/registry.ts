@@ -8,6 +8,7 @@ import { buildRegistry } from '../../../src/registry.js';
 import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
 import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../../src/storage/memory/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
+import { Closers } from '../../../src/util/closers.js';
 import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
 
 /** A recorded log line. */
@@ -94,7 +95,9 @@ export async function startRegistry(
   reload?: () => Promise<readonly OptionChange[]>,
 ): Promise<TestRegistry> {
   const given = typeof options.storage === 'string' ? options.storage : undefined;
+  const closers = new Closers();
   const folder = given ?? (await makeScratchFolder());
+  if (given === undefined) closers.add('folder', () => removeScratchFolder(folder));
   const logger = recordingLogger();
   const all: RegistryOptions = {
     storage: folder,
@@ -103,37 +106,34 @@ export async function startRegistry(
     logger,
     ...options,
   };
-  const { registry, life } = buildRegistry(all, undefined, reload);
-  const listening = await listen(hostFor(registry));
-  const close = async (): Promise<void> => {
-    await listening.close();
-    await registry.close();
-    if (given === undefined) await removeScratchFolder(folder);
-  };
   try {
+    const { registry, life } = buildRegistry(all, undefined, reload);
+    closers.add('registry', () => registry.close());
+    const listening = await listen(hostFor(registry));
+    closers.add('server', () => listening.close());
     await registry.ready();
+    const { directory } = life.parts;
+    const { url, port } = listening;
+    const close = (): Promise<void> => closers.close();
+    return { url, port, registry, directory, folder, options: all, log: logger.lines, close };
   } catch (error) {
-    await close();
-    throw error;
+    return closers.undo(error);
   }
-  const { directory } = life.parts;
-  const { url, port } = listening;
-  return { url, port, registry, directory, folder, options: all, log: logger.lines, close };
 }
 
 /** Starts a registry with blobs in memory, which opens faster. */
 export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
+  const closers = new Closers();
   const folder = await makeScratchFolder();
+  closers.add('folder', () => removeScratchFolder(folder));
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+  closers.add('index', () => metadata.close());
   const disk = createMemoryDisk();
-  const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(disk), metadata } });
-  return {
-    ...started,
-    folder,
-    disk,
-    close: async () => {
-      await started.close();
-      await removeScratchFolder(folder);
-    },
-  };
+  try {
+    const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(disk), metadata } });
+    closers.add('registry', () => started.close());
+    return { ...started, folder, disk, close: () => closers.close() };
+  } catch (error) {
+    return closers.undo(error);
+  }
 }
