@@ -6,7 +6,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { BlobFolders } from '../files/blob-folders.js';
 import { layoutVersionOf, type BlobsIn } from '../files/layout.js';
 import { removeFile, removeFolder, syncFolder } from '../files/system/files.js';
-import { isDiskFull } from '../files/storage-errors.js';
+import { hasCode, isDiskFull } from '../files/storage-errors.js';
 import type { CopiedIndex } from '../level/database/level-copy.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
 import { describeIndexFiles, type BackupDocument } from './backup-document.js';
@@ -146,7 +146,7 @@ export class BackupRun {
     for await (const page of reader.references()) {
       const steps = await inParallel(page, maxParallel, async (reference, slot) => {
         this.#work.signal?.throwIfAborted();
-        const step = await this.#take(await this.#plan(reference), slot);
+        const step = await this.#take(reference, slot);
         done += 1;
         bytes += step.size;
         this.#work.onProgress?.({ phase: 'blobs', done, total, bytes, totalBytes });
@@ -163,18 +163,21 @@ export class BackupRun {
     for (const folder of this.#touched) await syncFolder(folder);
   }
 
-  /** Places the file of a step. A file that the disk cannot read is damaged, and does not stop the others. */
-  async #take(step: Step, slot: number): Promise<Step> {
+  /** Places the file of a blob. One that the disk cannot read or that disappears is damaged, and does not stop the others. */
+  async #take(reference: ContentReference, slot: number): Promise<Step> {
+    const step = await this.#plan(reference);
     const { digest, size, from } = step;
     if (from === undefined) return step;
     try {
       await this.#place(digest, from, slot);
       return step;
     } catch (error) {
-      // The disk of the backup may have failed instead.
-      const isIntact = !isUnreadable(error) || (await checkBlob(step, from, this.#work.signal)) === size;
-      if (isIntact) throw error;
-      return { digest, size, problem: 'digest' };
+      const isOfBlob = isUnreadable(error) || hasCode(error, 'ENOENT');
+      const found = isOfBlob ? await checkBlob(step, from, this.#work.signal) : size;
+      // The disk of the backup has failed instead.
+      if (typeof found === 'number') throw error;
+      // A read may have moved it out of quarantine.
+      return found === 'missing' ? this.#take(reference, slot) : { digest, size, problem: found };
     }
   }
 
