@@ -75,6 +75,7 @@ async function answer<Row extends Endpoint>(
   } catch (thrown) {
     outcome = await refuse(parts, req, res, facts, delivery, thrown);
   }
+  measure.bytesSent = countSent(req, measure);
   if (discarding !== undefined) await discarding;
   if (!req.complete && !(await discardRest())) reportRefusal('unread_body', facts.clientAddress);
   facts.leave?.();
@@ -150,6 +151,8 @@ interface Measure {
   /** The bytes that its connection had written before. A connection serves one request at a time. */
   readonly writtenBefore: number;
   readonly res: ServerResponse;
+  /** Measured before the rest of the body is discarded: the next request follows that in the same packet. */
+  bytesSent: number;
 }
 
 function startMeasure(req: IncomingMessage, res: ServerResponse, { clientAddress }: RequestFacts): Measure {
@@ -161,6 +164,7 @@ function startMeasure(req: IncomingMessage, res: ServerResponse, { clientAddress
     // Frameworks simulate requests in tests, with sockets that do not count.
     writtenBefore: req.socket.bytesWritten ?? 0,
     res,
+    bytesSent: 0,
   };
 }
 
@@ -188,7 +192,7 @@ function describeAnswered(
     status,
     durationMs: Math.round((performance.now() - at) * 1000) / 1000,
     bytesReceived: readReceived(),
-    bytesSent: countSent(req, measure),
+    bytesSent: measure.bytesSent,
     remoteAddress,
   };
   const userAgent = userAgentOf(req);

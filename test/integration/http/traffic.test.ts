@@ -67,4 +67,17 @@ describe('the bytes of a request event', () => {
     const [, second, third] = events.map(({ bytesSent }) => bytesSent);
     expect([third, (second ?? 0) + (third ?? 0)]).toEqual([one.bytesSent, connection.socket.bytesRead]);
   });
+
+  it.each(['/of-the-host', '/v2/'])('leave out the next answer after a refused upload: %s', async (next) => {
+    const event = once(server.registry.events, 'request');
+    const head = { 'Content-Length': String(layer.length), Connection: 'keep-alive' };
+    const connection = await RawConnection.open(server.port);
+    await connection.write(rawHead('POST', '/v2/local/UPPER/blobs/uploads/', head));
+    const refusal = await connection.waitFor(/NAME_INVALID.*\}$/s);
+    await connection.write(layer + rawHead('GET', next));
+    await connection.untilClosed();
+    const [request] = (await event) as [RequestEvent];
+    expect(request).toMatchObject({ status: 400, bytesReceived: layer.length, bytesSent: refusal.length });
+    expect(connection.socket.bytesRead).toBeGreaterThan(refusal.length);
+  });
 });
