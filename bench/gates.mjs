@@ -23,7 +23,7 @@ import { costRatio, rateRatio, valuesOf } from './compare.mjs';
 const maxUpstreamTimes = 1.01;
 
 /** @type {Gate[]} */
-export const gates = [
+const gates = [
   ...compared('pull-c1', { debian: 1.25, distribution3: 1.2 }),
   ...compared('pull-c8', { debian: 1.25, distribution3: 1.2 }),
   ...compared('manifest-tag', { debian: 10, distribution3: 2.5 }),

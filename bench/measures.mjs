@@ -39,7 +39,7 @@ const settleMs = 1000;
 const imageWarmUps = 8;
 
 /** @type {Measure[]} */
-export const measures = [
+const measures = [
   pull('pull-c1', 'pull, 1 client', 1, 3),
   pull('pull-c8', 'pull, 8 clients', 8, 1),
   requests('manifest-tag', 'manifest by tag, 64 clients', 'get', places.manifestByTag),

@@ -7,7 +7,7 @@ import { composeImage, content, describeContent, jsonContent, mediaTypes, sha256
 import type { Image } from './images.js';
 
 /** The text that `cat /marker` prints in a container whose image is complete. */
-export const markerPath = 'marker';
+const markerPath = 'marker';
 
 /** Returns a tar of a root folder with a static busybox and the commands that the tests call. */
 export async function busyboxTar(): Promise<Buffer> {

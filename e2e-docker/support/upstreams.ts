@@ -6,7 +6,7 @@ import type { Image } from './images.js';
 import { startRegistry } from './registry-server.js';
 
 /** A request in the log of an upstream. */
-export interface UpstreamRequest {
+interface UpstreamRequest {
   readonly method: string;
   /** Path and query. */
   readonly url: string;

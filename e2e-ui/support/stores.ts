@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../../test/support/storage/memory-blob-store.js';
 import { makeScratchFolder, removeScratchFolder } from '../../test/support/storage/scratch.js';
 
 /** Stores that a test fills before it starts a registry with them. The registry closes them. */

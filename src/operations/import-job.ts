@@ -70,7 +70,7 @@ export function createImportJob({ folders, run }: ImportJobParts): JobKind<Impor
  * @param name an absolute path, or one below any of the folders.
  * @throws RegistryError DENIED when no folder is configured; OPTIONS_INVALID for a path outside of them.
  */
-export function findImportFolder(folders: readonly string[], name: string): ImportFolder {
+function findImportFolder(folders: readonly string[], name: string): ImportFolder {
   if (folders.length === 0) {
     const message =
       'imports are not configured: name the folders that may be read in the option imports.folders, or import into the stopped data folder with the command';

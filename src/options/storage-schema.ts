@@ -14,7 +14,7 @@ import { isRepositoryName } from '../protocol/names.js';
 import { isAddressOrNetwork } from '../util/addresses.js';
 
 /** Stores of the host application. */
-export interface GivenStores {
+interface GivenStores {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
 }

@@ -1,4 +1,4 @@
-import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { blobStoreContract } from '../contracts/blob-store.js';
 
 blobStoreContract('MemoryBlobStore', async () => {

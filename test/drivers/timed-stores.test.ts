@@ -1,6 +1,6 @@
 import { timeStores, type TimedStores } from '../../src/composition/stores/timed-stores.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { blobStoreContract } from '../contracts/blob-store.js';
 import { metadataStoreContract } from '../contracts/metadata-store.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';

@@ -1,4 +1,4 @@
-export interface FramedRequest {
+interface FramedRequest {
   readonly method: string;
   /** Without its query. */
   readonly path: string;

@@ -16,7 +16,7 @@ export interface Pipeline {
   readonly end: 'keep' | 'half' | 'leave' | 'deaf';
 }
 
-export const last = 'GET /v2/public/app/manifests/latest HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n';
+const last = 'GET /v2/public/app/manifests/latest HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n';
 
 /** The bytes of a pipeline. A client that keeps its connection asks one thing more, so that the end of it can be seen. */
 export function textOf({ requests, end }: Pipeline): string {

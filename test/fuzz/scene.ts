@@ -7,7 +7,7 @@ import { createRegistry, type Registry, type RequestEvent } from '../../src/inde
 import type { MetadataStore } from '../../src/ports/metadata/metadata.js';
 import { createRegistryServer, type RegistryServer } from '../../src/command/serve/server.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { describeBytes, digest, imageManifest, types } from '../support/content/content.js';
 import { listen, recordingLogger, type LogLine } from '../support/servers/registry.js';

@@ -41,7 +41,7 @@ export function makeContent(label: string, blobBytes: number): Content {
 /** What the texts of an input stand for: they are written before ports and digests are known. */
 export type Substitutions = Readonly<Record<string, string>>;
 
-export function substitute(text: string, by: Substitutions): string {
+function substitute(text: string, by: Substitutions): string {
   return text.replace(/\{([a-z]+)\}/g, (whole, name: string) => by[name] ?? whole);
 }
 

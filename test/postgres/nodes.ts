@@ -1,5 +1,5 @@
 import type { RegistryOptions } from '../../src/index.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../support/storage/memory-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
 import { quiet } from '../support/storage/backup-scene.js';

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RepositoryWriter } from '../../src/ports/repository.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { discardLeftovers, isTransient } from '../../src/repositories/content/transient-staging.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { someBytes, startUpload } from '../support/content/content.js';

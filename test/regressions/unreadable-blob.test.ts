@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { pushBlob, someBytes } from '../support/content/content.js';
 import { startRegistry, type TestRegistry } from '../support/servers/registry.js';

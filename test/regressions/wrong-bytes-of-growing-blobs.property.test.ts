@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BlobStore, ByteRange, StagedBlob } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
-import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
+import { MemoryBlobStore } from '../support/storage/memory-blob-store.js';
 import { brokenSource, KiB, patternBytes, sourceOf } from '../support/content/bytes.js';
 import { checkNoLeak } from '../support/storage/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';

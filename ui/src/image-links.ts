@@ -16,7 +16,7 @@ export function imageHref(
 }
 
 /** Returns the name of an image as clients write it, with a tag or digest: `registry.example/local/app:1`. */
-export function clientName({ repository, image }: ImageName, reference: string): string {
+function clientName({ repository, image }: ImageName, reference: string): string {
   const separator = reference.includes(':') ? '@' : ':';
   return `${session.value?.registry.host ?? ''}/${repository}/${image}${separator}${reference}`;
 }

@@ -26,7 +26,7 @@ export function costOf(hash: string): number {
 }
 
 /** Parses `name:hash` lines, as Apache's `htpasswd -B` writes them. Skips blank lines and `#` comments. */
-export function parseHtpasswd(text: string): { users: HtpasswdUsers; problems: readonly HtpasswdProblem[] } {
+function parseHtpasswd(text: string): { users: HtpasswdUsers; problems: readonly HtpasswdProblem[] } {
   const users = new Map<string, string>();
   const problems: HtpasswdProblem[] = [];
   for (const [index, raw] of text.split('\n').entries()) {

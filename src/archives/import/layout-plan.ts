@@ -47,7 +47,6 @@ export async function planLayout(contents: ArchiveContents): Promise<readonly Pl
 
 /** A parsed manifest from the archive whose children are not planned yet. */
 interface ReadManifest {
-  readonly manifest: ParsedManifest;
   readonly children: readonly ArchiveDescriptor[];
   readonly planned: Omit<PlannedManifest, 'children'>;
 }

@@ -74,7 +74,7 @@ export function formatDamage(damaged: readonly DamagedContent[], heading: string
 }
 
 /** Formats `local/team/app:1.0`, or `local/team/app@sha256:…` for a manifest without a tag. */
-export function formatUse({ repository, image, tag, manifest }: ContentUse): string {
+function formatUse({ repository, image, tag, manifest }: ContentUse): string {
   const name = `${repository}/${image}`;
   if (tag !== undefined) return `${name}:${tag}`;
   return manifest === undefined ? name : `${name}@${manifest}`;

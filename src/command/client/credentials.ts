@@ -12,7 +12,7 @@ export interface FoundCredentials {
 }
 
 /** Returns the `Authorization` header of a name and a password. */
-export function basicAuthorization(user: string): string {
+function basicAuthorization(user: string): string {
   return `Basic ${Buffer.from(user).toString('base64')}`;
 }
 

@@ -2,7 +2,7 @@ import { formatBytes } from '../archives/progress.js';
 import type { Document } from './api-client.js';
 
 /** The format of a value for people. `time` is in RFC 3339 format in the document. */
-export type Kind = 'text' | 'bytes' | 'count' | 'time' | 'list' | 'flag' | 'digest';
+type Kind = 'text' | 'bytes' | 'count' | 'time' | 'list' | 'flag' | 'digest';
 
 /** A column of a list, or a line of a document: its title, and the field or a function of the document. */
 export type Column = readonly [title: string, field: string | ((document: Document) => unknown), kind?: Kind];
@@ -23,7 +23,7 @@ const steps: readonly (readonly [seconds: number, unit: string])[] = [
 ];
 
 /** Formats a value of a document. Returns `-` for a value that is missing. */
-export function formatValue(value: unknown, kind: Kind, options: FormatOptions): string {
+function formatValue(value: unknown, kind: Kind, options: FormatOptions): string {
   if (value === undefined || value === null || value === '') return '-';
   if (kind === 'bytes' && typeof value === 'number') return formatBytes(value);
   if (kind === 'time' && typeof value === 'string') return formatTime(value, options);

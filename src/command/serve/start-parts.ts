@@ -29,7 +29,7 @@ export interface StartParts {
 }
 
 /** A reason why the server cannot start, and the path of the option that causes it. */
-export interface StartProblem {
+interface StartProblem {
   readonly path: string;
   readonly error: StartError;
 }

@@ -25,7 +25,7 @@ import {
 import { buildRequestHeaders, mapBack } from './passthrough-headers.js';
 import { UpstreamRequest } from './passthrough-request.js';
 
-export type { PassthroughContext, PassthroughOutcome } from './passthrough-answer.js';
+export type { PassthroughOutcome } from './passthrough-answer.js';
 
 export interface PassthroughOptions {
   /** How long an idle connection to an upstream is kept; a server's own hint shortens it. @default 20000 */

@@ -74,7 +74,7 @@ export function decide(policy: RetentionPolicy, { tags, manifests }: ImageFacts,
 }
 
 /** Returns the line of the policy, or the immutability, that keeps a tag; `undefined` when nothing does. */
-export function keptBy(
+function keptBy(
   { keep = [] }: RetentionPolicy,
   tag: TagFacts,
   tags: readonly TagFacts[],

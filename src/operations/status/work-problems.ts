@@ -8,7 +8,7 @@ import type { WebhookRecord, Webhooks } from '../../ports/operations/webhooks.js
 import { formatSize } from '../../protocol/format-bytes.js';
 
 /** The upstream of a repository. */
-export interface NamedUpstream {
+interface NamedUpstream {
   readonly repository: string;
   readonly upstream: Pick<Upstream, 'host' | 'breaker' | 'refusedCredentials'>;
 }

@@ -7,12 +7,11 @@ import type { Endpoint } from '../../protocol/tables/route-table.js';
 import type { AccessAdministration } from './access-administration.js';
 import type { ProviderLogins, Session, SessionClient } from './sessions.js';
 
-export type { ProviderLogins, Session, SessionClient, SignedIn } from './sessions.js';
+export type { ProviderLogins, Session, SessionClient } from './sessions.js';
 export type {
   AccessAdministration,
   AccessFinding,
   AccessNeed,
-  AccessPerson,
   AccessReport,
   RuleBook,
   RuleRecord,

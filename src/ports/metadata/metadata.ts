@@ -1,6 +1,6 @@
 /**
- * The index: its records, with one file for each kind, and the changes to them. Drivers are in storage/level/,
- * storage/postgres/ and storage/memory/; their contract suite is test/contracts/.
+ * The index: its records, with one file for each kind, and the changes to them. Drivers are in storage/level/ and
+ * storage/postgres/; their contract suite is test/contracts/.
  */
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';

@@ -28,13 +28,13 @@ export interface ImageRow extends PullFigures {
 }
 
 /** Who made a change. */
-export interface ShownActor {
+interface ShownActor {
   readonly principal: string;
   readonly via: string;
 }
 
 /** The kind of a manifest for people. */
-export type ManifestKind = 'image' | 'index' | 'artifact';
+type ManifestKind = 'image' | 'index' | 'artifact';
 
 /** A tag, or a manifest without a tag. */
 export interface TagRow extends PullFigures {

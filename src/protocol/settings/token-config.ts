@@ -120,7 +120,7 @@ const identitySchema = strictOptions({
 });
 
 /** Checks an issuer of OIDC identity tokens. One audience becomes a list. */
-export const oidcIssuerSchema = strictOptions({
+const oidcIssuerSchema = strictOptions({
   issuer: urlSchema.apply(describe, {
     description: 'The exact `iss` of its tokens: `https://token.actions.githubusercontent.com`.',
   }),
@@ -151,7 +151,7 @@ export const oidcIssuerSchema = strictOptions({
 export const providerPattern = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 
 /** Checks an OIDC provider with which people log in to the web UI. */
-export const loginProviderSchema = strictOptions({
+const loginProviderSchema = strictOptions({
   name: z
     .string()
     .check(z.maxLength(64), z.regex(providerPattern, 'must be lower-case letters and digits, separated by "-"'))
@@ -211,8 +211,6 @@ export function isKeyServerUrl(text: string): boolean {
   return username + password + hash === '' && (protocol === 'https:' || (protocol === 'http:' && isLoopback));
 }
 
-/** The settings of the registry's own tokens. */
-export type OwnTokensConfig = Immutable<z.output<typeof ownTokensSchema>>;
 /** The settings of an external token server. */
 export type ExternalTokensConfig = Immutable<z.output<typeof externalTokensSchema>>;
 /** A set of public keys (RFC 7517). */

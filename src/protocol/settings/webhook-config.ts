@@ -5,7 +5,7 @@ import { describe, secondsSchema, strictOptions, type Immutable } from './option
 import { certificatesSchema } from './pem-keys.js';
 
 /** The events that a webhook can subscribe to. */
-export const webhookEvents = ['push', 'delete', 'tag', 'repository', 'pull', 'quota'] as const;
+const webhookEvents = ['push', 'delete', 'tag', 'repository', 'pull', 'quota'] as const;
 const formats = ['distribution', 'cloudevents'] as const;
 /** Events that the format of distribution cannot express. */
 const cloudeventsOnly: ReadonlySet<string> = new Set(['repository', 'quota']);

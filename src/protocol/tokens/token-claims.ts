@@ -26,5 +26,3 @@ export const refreshClaimsSchema = z.object({ ...common, ...login });
 
 /** Parsed claims of an access token. */
 export type AccessClaims = z.infer<typeof accessClaimsSchema>;
-/** Parsed claims of a refresh token. */
-export type RefreshClaims = z.infer<typeof refreshClaimsSchema>;

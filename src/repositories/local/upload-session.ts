@@ -189,7 +189,7 @@ export class UploadSessions {
  * PUT, clients send the whole body again to the same Location.
  * @throws RegistryError RANGE_INVALID; SIZE_INVALID, and the error of the limit.
  */
-export async function receiveChunk(
+async function receiveChunk(
   staged: StagedBlob,
   chunk: UploadChunk,
   onBreak: 'keep' | 'undo',

@@ -15,7 +15,7 @@ import { readFillRecord, writeFillRecord } from '../fill-record.js';
 import type { BlobsIn } from '../files/layout.js';
 import { openIndex, type FolderStoresOptions } from '../folder-stores.js';
 
-export { BucketObjects, type BucketPlace } from './bucket-objects.js';
+export { BucketObjects } from './bucket-objects.js';
 export { FolderObjects } from './folder-objects.js';
 export { foundImage } from './found-image.js';
 export type { ObjectSource } from './found-objects.js';

@@ -6,7 +6,7 @@ const key = 'artifactapi.json';
 const layout = 1;
 
 /** Thrown when the bucket does not belong to the index. The message is for the operator. */
-export class WrongBucketError extends Error {
+class WrongBucketError extends Error {
   override readonly name = 'WrongBucketError';
   readonly code = 'WRONG_BUCKET';
 }

@@ -20,7 +20,7 @@ export interface TokenScope {
 }
 
 /** A user name and its password. */
-export interface Password {
+interface Password {
   readonly username: string;
   readonly password: string;
 }
@@ -173,7 +173,7 @@ function judgeRealm(answer: Answer, withSecret: boolean, now: number): UpstreamV
 }
 
 /** Formats the value of `Authorization: Basic`. */
-export function formatBasic({ username, password }: Password): string {
+function formatBasic({ username, password }: Password): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 

@@ -12,7 +12,7 @@ export interface Refusal {
 }
 
 /** An answer that no fault explains, or a missing answer. */
-export class WrongAnswer extends Error {
+class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer';
 }
 

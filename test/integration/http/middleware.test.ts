@@ -8,7 +8,7 @@ import request from 'supertest';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, OptionsError, type Middleware, type Registry, type RequestEvent } from '../../../src/index.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
+import { MemoryBlobStore } from '../../support/storage/memory-blob-store.js';
 import { Client } from '../../support/clients/client.js';
 import {
   digest,

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../../support/storage/memory-blob-store.js';
 import { basic, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access/access.js';
 import { digest } from '../../support/content/content.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseManifest } from '../../../src/protocol/manifests/manifest.js';
 import { parseTag } from '../../../src/protocol/names.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../../support/storage/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { callerWho } from '../../support/access/callers.js';

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { BlobContent, ByteRange } from '../../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { RecentContent } from '../../../src/repositories/content/recent-content.js';
-import { createMemoryDisk, MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore } from '../../support/storage/memory-blob-store.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
 
 const limit = 64 * 1024;

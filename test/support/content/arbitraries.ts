@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 
 /** Words of the registry's own paths, each of which is a valid image name. */
-export const pathWords = ['blobs', 'manifests', 'tags', 'list', 'uploads', 'referrers', 'v2', 'images', 'api', 'v1'];
+const pathWords = ['blobs', 'manifests', 'tags', 'list', 'uploads', 'referrers', 'v2', 'images', 'api', 'v1'];
 
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
 const separators = fc.oneof(

@@ -10,7 +10,7 @@ import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
 import { DistributionFolder } from './old-registry.js';
 
 /** The report of an import job. */
-export interface ImportReport {
+interface ImportReport {
   readonly images: number;
   readonly manifests: { readonly added: number; readonly present: number };
   readonly problem_count: number;

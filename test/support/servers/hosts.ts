@@ -17,7 +17,7 @@ import { createRegistryListener } from 'artifactapi/node';
 import { listenOn, type Listening } from './registry.js';
 
 /** The registry and how a host mounts it. */
-export interface HostSetup {
+interface HostSetup {
   readonly registry: Registry;
   /** The mount point, which equals the registry's own `prefix`: '' or '/registry'. */
   readonly place: string;

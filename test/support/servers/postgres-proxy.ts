@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /** How the proxy treats the next commit. */
-export type CommitFault = 'answer-lost' | 'request-lost';
+type CommitFault = 'answer-lost' | 'request-lost';
 
 /** Stands between a store and PostgreSQL, and breaks connections. */
 export interface PostgresProxy {

@@ -6,7 +6,7 @@ import type { Logger, Registry, RegistryOptions } from '../../../src/index.js';
 import type { RepositoryDirectory } from '../../../src/ports/repository.js';
 import { buildRegistry } from '../../../src/registry.js';
 import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../storage/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { Closers } from '../../../src/util/closers.js';
 import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';

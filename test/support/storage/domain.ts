@@ -21,12 +21,7 @@ import { RecentContent } from '../../../src/repositories/content/recent-content.
 import { PushLeases } from '../../../src/repositories/content/push-leases.js';
 import { restoringStore } from '../../../src/repositories/garbage/quarantine.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import {
-  createMemoryDisk,
-  MemoryBlobStore,
-  type MemoryDisk,
-  type MemoryFile,
-} from '../../../src/storage/memory/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk, type MemoryFile } from './memory-blob-store.js';
 import { KeyedMutex } from '../../../src/util/scheduling/concurrency.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
 import { callerWho } from '../access/callers.js';
@@ -47,10 +42,9 @@ export const day = 24 * hour;
 export const grace = day;
 export const uploadExpiry = 7 * day;
 export const orphanRetention = 30 * day;
-export const farFuture = Number.MAX_SAFE_INTEGER;
+const farFuture = Number.MAX_SAFE_INTEGER;
 
 export const anyone = callerWho('anyone', () => true);
-export const nobody = callerWho('nobody', () => false);
 
 /** A clock that stands until it is moved, ids that count, and a log that remembers. */
 export class TestRuntime implements Runtime {

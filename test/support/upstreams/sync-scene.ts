@@ -5,7 +5,7 @@ import type { Answer } from '../clients/client.js';
 import { startRemote, type Cleanups, type RemoteScene } from './remote.js';
 
 /** A job as the API shows it, as far as tests of syncs need it. */
-export interface SyncJob {
+interface SyncJob {
   readonly id: string;
   readonly state: string;
   readonly error?: string;

@@ -5,7 +5,7 @@ import { vi } from 'vitest';
 import { listenOn, type Listening } from '../servers/registry.js';
 
 /** A request that a sink received. */
-export interface Received {
+interface Received {
   readonly headers: IncomingMessage['headers'];
   readonly method: string;
   readonly url: string;
@@ -35,7 +35,7 @@ export interface Sink {
 }
 
 /** An event in the envelope of distribution, as far as tests need it. */
-export interface EnvelopeEvent {
+interface EnvelopeEvent {
   readonly id: string;
   readonly timestamp: string;
   readonly action: string;

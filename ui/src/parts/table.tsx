@@ -23,7 +23,7 @@ export interface Column<Row> {
 }
 
 /** The rows that the user has chosen. */
-export interface Selection<Row> {
+interface Selection<Row> {
   readonly keys: ReadonlySet<string>;
   readonly onChange: (keys: ReadonlySet<string>) => void;
   readonly labelOf: (row: Row) => string;

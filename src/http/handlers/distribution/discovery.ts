@@ -57,7 +57,7 @@ export function createListCatalog(
 }
 
 /** Returns the position where a page begins: the cursor of the previous page, or else `last`. */
-export function positionOf(query: URLSearchParams, cursors: Cursors): string {
+function positionOf(query: URLSearchParams, cursors: Cursors): string {
   const cursor = query.get('cursor');
   return cursor === null ? (query.get('last') ?? '') : cursors.open(cursor);
 }

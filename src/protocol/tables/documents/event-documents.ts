@@ -18,7 +18,7 @@ const documents = [
 ] as const;
 
 /** The types of journal entries: a noun and a past participle, as in the names of events. */
-export const eventTypes = [
+const eventTypes = [
   'tag.moved',
   'tag.deleted',
   'manifest.pushed',

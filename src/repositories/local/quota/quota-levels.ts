@@ -1,7 +1,7 @@
 import type { Quota } from '../../../ports/metadata/quotas.js';
 
 /** Percentages of a quota that are reported. */
-export const reportedPercents = [80, 95] as const;
+const reportedPercents = [80, 95] as const;
 
 type Percent = (typeof reportedPercents)[number];
 

@@ -10,7 +10,7 @@ import type { HashReply, HashRequest } from './hash-worker.js';
 const stepBytes = 4 * 1024 * 1024;
 
 /** The hash of an upload could not be computed: the worker died, or the file could not be read back. */
-export class HashFailedError extends Error {
+class HashFailedError extends Error {
   override readonly name = 'HashFailedError';
 }
 

@@ -28,7 +28,7 @@ export interface LevelSettings {
 }
 
 /** The options passed to LevelDB. */
-export interface LevelOptions {
+interface LevelOptions {
   readonly keyEncoding: 'utf8';
   readonly valueEncoding: 'utf8';
   readonly createIfMissing: boolean;

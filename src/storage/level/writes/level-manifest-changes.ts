@@ -190,7 +190,7 @@ export function deleteTag(
  * Returns whether a manifest of the image names the digest. Skips the lookup when the image has no manifests, as after its last
  * one was deleted.
  */
-export async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
+async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
   if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
   return view.hasMembers(namedPrefix(place, digest));
 }

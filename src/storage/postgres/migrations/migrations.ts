@@ -23,7 +23,7 @@ export interface SchemaState {
 }
 
 /** Thrown when the database does not have the tables of this release. The message is for the operator. */
-export class SchemaError extends Error {
+class SchemaError extends Error {
   override readonly name = 'SchemaError';
   readonly code = 'SCHEMA_UNSUITABLE';
 }

@@ -1,7 +1,7 @@
 import type { S3Connection } from '../s3-options.js';
 
 /** A request before it is signed. */
-export interface UnsignedRequest {
+interface UnsignedRequest {
   readonly method: string;
   readonly host: string;
   /** With the query, encoded. */

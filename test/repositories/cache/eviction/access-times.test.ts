@@ -2,7 +2,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AccessTimes, type AccessTimesParts } from '../../../../src/repositories/cache/eviction/access-times.js';
 import { LevelMetadataStore } from '../../../../src/storage/level/level-metadata-store.js';
-import { MemoryBlobStore } from '../../../../src/storage/memory/memory-blob-store.js';
+import { MemoryBlobStore } from '../../../support/storage/memory-blob-store.js';
 import { at, digest, link, manifest, repository } from '../../../contracts/metadata-samples.js';
 import { hooked, TestRuntime } from '../../../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../../support/storage/scratch.js';

@@ -74,7 +74,7 @@ export function AskUpstream({
 }
 
 /** Draws an explanation: the repository, and below it its members in order. */
-export function Path({ explanation }: { readonly explanation: ExplanationDocument }): VNode {
+function Path({ explanation }: { readonly explanation: ExplanationDocument }): VNode {
   const { members = [] } = explanation;
   const deciding = members.findIndex(({ answer }) => answer !== 'absent' && answer !== 'left out');
   return (

@@ -28,7 +28,7 @@ export interface Field {
 }
 
 /** A problem that the registry found in a document. */
-export interface FieldProblem {
+interface FieldProblem {
   readonly path: string;
   readonly problem: string;
 }

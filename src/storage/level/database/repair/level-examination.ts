@@ -45,7 +45,7 @@ export async function examineTwice(
  * missing, skips unreadable parts of a log, and then deletes the log and all files that it does not know.
  * @throws IndexDamageError when acknowledged data is missing.
  */
-export async function examineIndex(folder: string, expected: IndexExpectation): Promise<LoggedBatches> {
+async function examineIndex(folder: string, expected: IndexExpectation): Promise<LoggedBatches> {
   const refuse = (finding: string): never => {
     throw new IndexDamageError(folder, finding);
   };

@@ -1,5 +1,5 @@
 /**
- * A blob store in memory, for tests. Imports storage/files/ for staged bytes.
+ * A blob store in memory. Uses storage/files/ for staged bytes.
  */
 import { lstat, readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
@@ -11,16 +11,21 @@ import type {
   ByteRange,
   FollowedContent,
   StagedBlob,
-} from '../../ports/bytes.js';
-import type { Page, PageRequest } from '../../ports/pages.js';
-import { algorithmOf, digestOf, type Algorithm, type Digest } from '../../protocol/digest.js';
-import { SinkWriter } from '../../util/streams/sink-writer.js';
-import { writeInBatches } from '../../util/streams/streams.js';
-import type { PieceReader } from '../files/file-content.js';
-import { GrowingContent } from '../files/staged/growing-content.js';
-import { Growth } from '../files/staged/growth.js';
-import { statEach } from '../stat-each.js';
-import { checkStagedId, digestInvalid, sizeInvalid, toStorageError } from '../files/storage-errors.js';
+} from '../../../src/ports/bytes.js';
+import type { Page, PageRequest } from '../../../src/ports/pages.js';
+import { algorithmOf, digestOf, type Algorithm, type Digest } from '../../../src/protocol/digest.js';
+import { SinkWriter } from '../../../src/util/streams/sink-writer.js';
+import { writeInBatches } from '../../../src/util/streams/streams.js';
+import type { PieceReader } from '../../../src/storage/files/file-content.js';
+import { GrowingContent } from '../../../src/storage/files/staged/growing-content.js';
+import { Growth } from '../../../src/storage/files/staged/growth.js';
+import { statEach } from '../../../src/storage/stat-each.js';
+import {
+  checkStagedId,
+  digestInvalid,
+  sizeInvalid,
+  toStorageError,
+} from '../../../src/storage/files/storage-errors.js';
 
 /** A file in memory. */
 export interface MemoryFile {
@@ -43,7 +48,7 @@ export function createMemoryDisk(): MemoryDisk {
 const chunkBytes = 64 * 1024;
 const batchBytes = 1024 * 1024;
 
-/** Keeps blobs in memory, for tests. Implements the port except for durability. */
+/** Keeps blobs in memory. Implements the port except for durability. */
 export class MemoryBlobStore implements BlobStore {
   readonly #disk: MemoryDisk;
   readonly #open = new Map<string, MemoryStagedBlob>();
