@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessControl, ClientInfo, Principal } from '../ports/access/access.js';
 import type { AuditTrail } from '../ports/operations/audit.js';
 import type { HookGate } from '../ports/hooks.js';
@@ -55,6 +55,14 @@ export interface RequestFacts {
   change: string | undefined;
   /** Set when the request counts as one of its client's. */
   leave: Leave | undefined;
+}
+
+/** A request on its way through a surface. */
+export interface Arrival {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly location: Location;
+  readonly facts: RequestFacts;
 }
 
 /** Called once the request is answered. */

@@ -1,9 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Provenance } from '../ports/metadata/images.js';
-import type { Runtime } from '../ports/runtime.js';
+import type { ReportRefusal, Runtime } from '../ports/runtime.js';
 import { isResponseClosed } from './clients/http2.js';
 import { shownUrl } from './clients/shown-url.js';
-import type { CoreSource, Location } from './core.js';
+import type { Arrival, CoreSource, RequestFacts } from './core.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import { isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
 
@@ -21,25 +21,17 @@ export interface Outcome {
  * Counts a large answer until the client has read it.
  * @throws RegistryError TOOMANYREQUESTS when too much is unread.
  */
-export function countAnswer(
-  res: ServerResponse,
-  reply: Reply | ForwardReply,
-  address: string,
-  source: CoreSource,
-): void {
+export function countAnswer({ opened }: CoreSource, { res, facts }: Arrival, reply: Reply | ForwardReply): void {
   if ('forward' in reply || reply.body === undefined || isBlobBody(reply.body)) return;
-  const leave = source.opened?.answers.enter(address, reply.body.length);
+  const leave = opened?.answers.enter(facts.clientAddress, reply.body.length);
   if (leave !== undefined) res.once('close', leave);
 }
 
-/** What sending an answer needs to know about its request. */
-export interface Delivery {
-  readonly id: string;
-  readonly runtime: Runtime;
+/** The dependencies of `deliver`. */
+export interface DeliveryParts {
   readonly source: CoreSource;
-  readonly location: Location;
-  /** Called when the client reads its answer too slowly. */
-  readonly onSlow: () => void;
+  readonly runtime: Runtime;
+  readonly reportRefusal: ReportRefusal;
 }
 
 /**
@@ -47,25 +39,25 @@ export interface Delivery {
  * @throws when forwarding or reading a blob fails before the first byte is sent.
  */
 export function deliver(
-  req: IncomingMessage,
-  res: ServerResponse,
+  parts: DeliveryParts,
+  arrival: Arrival,
   reply: Reply | ForwardReply,
-  delivery: Delivery,
 ): Outcome | Promise<Outcome> {
   // Starts after the first write: most responses are complete by then and need no timer.
-  const onStarted = (): void =>
-    keepDownloadPace(res, delivery.source.opened?.downloadPace ?? defaultPace, delivery.onSlow);
-  if ('forward' in reply) return passOn(req, res, reply, delivery, onStarted);
-  const delivered = answerBy(req, res, reply, delivery);
+  const onStarted = (): void => {
+    const pace = parts.source.opened?.downloadPace ?? defaultPace;
+    keepDownloadPace(arrival.res, pace, () => reportSlow(parts, arrival));
+  };
+  if ('forward' in reply) return passOn(parts, arrival, reply, onStarted);
+  const delivered = answerBy(parts, arrival, reply);
   onStarted();
   return delivered;
 }
 
 async function passOn(
-  req: IncomingMessage,
-  res: ServerResponse,
+  { runtime, source }: DeliveryParts,
+  { req, res, location, facts }: Arrival,
   { forward, mount, context }: ForwardReply,
-  { id, runtime, source, location }: Delivery,
   onStarted: () => void,
 ): Promise<Outcome> {
   const { passthrough, access } = source.opened ?? (await source.ready());
@@ -74,7 +66,7 @@ async function passOn(
   const prefix = location.prefix + mount;
   return passthrough.send(req, res, forward, {
     prefix,
-    id,
+    id: facts.id,
     isPublic,
     log: runtime.log,
     contentTypes,
@@ -84,10 +76,9 @@ async function passOn(
 }
 
 function answerBy(
-  req: IncomingMessage,
-  res: ServerResponse,
+  { runtime, source }: DeliveryParts,
+  { req, res, facts: { id } }: Arrival,
   reply: Reply,
-  { id, runtime, source }: Delivery,
 ): Outcome | Promise<Outcome> {
   const { status, headers, body, provenance, pulled } = reply;
   const outcome = { status, provenance, pulled, made: headers?.['Location']?.toString() };
@@ -104,6 +95,24 @@ function answerBy(
   } catch (cause) {
     return fail(cause);
   }
+}
+
+function reportSlow({ runtime, reportRefusal }: DeliveryParts, { req, facts }: Arrival): void {
+  runtime.log.info(
+    { ...shownFacts(facts), ...describeRequest(req, facts.id) },
+    'connection closed: client read the response too slowly',
+  );
+  reportRefusal('slow_download', facts.clientAddress);
+}
+
+/** Returns the facts that are logged. */
+export function shownFacts({
+  id,
+  op,
+  principal,
+  clientAddress,
+}: RequestFacts): Omit<RequestFacts, 'via' | 'change' | 'leave'> {
+  return { id, op, principal, clientAddress };
 }
 
 /** Describes a request for the log. */

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access/access.js';
 import type { ImageKey } from '../ports/metadata/images.js';
@@ -10,7 +9,7 @@ import { describeActor } from './audit-notes.js';
 import { announcesBody } from './bodies/body.js';
 import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
-import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
+import type { Arrival, Core, CoreSource, Leave, Surface } from './core.js';
 import { createCaller, mayUse, requiredGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget, refuseTarget, type FoundTarget } from './target.js';
@@ -21,10 +20,10 @@ import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 /** The maximum length of a query. It has room for fifty tags; no supported request needs more. */
 const maxQueryLength = 8 * 1024;
 
-/** A request, as far as it can be read without a lookup. */
-interface Asked<Row extends Endpoint> {
-  readonly req: IncomingMessage;
-  readonly location: Location;
+/** A request, as far as it can be read without a lookup, and what serves it. */
+interface Asked<Row extends Endpoint> extends Arrival {
+  readonly core: Core;
+  readonly surface: Surface<Row>;
   readonly path: string;
   readonly query: URLSearchParams;
   readonly client: ClientInfo;
@@ -42,26 +41,24 @@ interface Asked<Row extends Endpoint> {
 export async function dispatch<Row extends Endpoint>(
   surface: Surface<Row>,
   source: CoreSource,
-  req: IncomingMessage,
-  location: Location,
-  facts: RequestFacts,
+  arrival: Arrival,
 ): Promise<Reply | ForwardReply> {
   const core = source.opened ?? (await source.ready());
-  const asked = readRequest(core, surface, req, location, facts);
-  const { match, resolved, question } = asked;
-  const { row, params } = match;
+  const asked = readRequest(core, surface, arrival);
+  const { req, facts, match, resolved, question } = asked;
+  const { row } = match;
   // Health checks do not need a login, and work even with expired credentials.
-  const principal = row.access === 'none' ? anonymous : await authenticate(core, surface, req, question);
+  const principal = row.access === 'none' ? anonymous : await authenticate(asked);
   facts.principal = principal.id;
   facts.via = principal.via;
   if (row.access !== 'none') {
-    admit(core, surface, asked, principal);
-    if (!(await permits(core, principal, row, params, resolved))) throw core.access.refusal(principal, question);
+    admit(asked, principal);
+    if (!(await permits(asked, principal))) throw core.access.refusal(principal, question);
   }
   if (surface.strictQuery === true && row.anyQuery !== true) refuseUnknown(row, asked.query);
-  const caller = describeCaller(core, asked, principal, facts);
+  const caller = describeCaller(asked, principal);
   const target = resolved && (findTarget(match, resolved) ?? (await refuseTarget(core, principal, match, resolved)));
-  const begun = begin(core, surface, source, asked, caller, target);
+  const begun = begin(asked, source, caller, target);
   if (!(begun instanceof Promise)) return begun;
   const handled = core.offload(req, await begun);
   if (target === undefined) return handled;
@@ -75,9 +72,7 @@ export async function dispatch<Row extends Endpoint>(
 function readRequest<Row extends Endpoint>(
   core: Core,
   surface: Surface<Row>,
-  req: IncomingMessage,
-  location: Location,
-  facts: RequestFacts,
+  { req, res, location, facts }: Arrival,
 ): Asked<Row> {
   const { url } = location;
   const client = core.readClient(req);
@@ -100,15 +95,13 @@ function readRequest<Row extends Endpoint>(
   const question = { access: row.access, client, requiredGrants: requiredGrants(match, query) };
   if (core.access.isPublic) refuseUnknownHosts(req, row, client, core.isKnownHost);
   if (core.access.isOpen) refuseForeignPages(req, row, client, core.isKnownHost);
-  return { req, location, path, query, client, match, resolved, question };
+  return { req, res, location, facts, core, surface, path, query, client, match, resolved, question };
 }
 
 /** Returns the caller of a permitted request. @throws RegistryError 508 when the request came back to this registry. */
-function describeCaller(
-  core: Core,
-  { req, client, question }: Asked<Endpoint>,
+function describeCaller<Row extends Endpoint>(
+  { req, facts, core, client, question }: Asked<Row>,
   principal: Principal,
-  facts: RequestFacts,
 ): Caller {
   const trail = readTrail(req.headers.via, core.instanceId);
   const actor = describeActor(req, principal, client, facts.id);
@@ -119,20 +112,20 @@ function describeCaller(
 
 /** Starts the handler of a permitted request, or returns how to forward it. */
 function begin<Row extends Endpoint>(
-  core: Core,
-  surface: Surface<Row>,
+  asked: Asked<Row>,
   source: CoreSource,
-  { req, location: { prefix }, path, query, client, match, question }: Asked<Row>,
   caller: Caller,
   target: FoundTarget | undefined,
 ): Promise<Reply> | ForwardReply {
+  const { req, core, surface, path, query, client, match } = asked;
+  const { prefix } = asked.location;
   const { pull } = core.hooks;
   const forwarded = target && forwardTarget(target, match, query, caller, pull === undefined);
   if (forwarded !== undefined) return forwarded;
   // Each op gets the parameters of its own path: the type of the record of handlers ensures it.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
-    requirePermission(core, caller.principal, question, permission, at);
+    requirePermission(asked, caller.principal, permission, at);
   const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
   const { params } = match;
   const work = core.bodies.use(req, client.address, (body) => {
@@ -192,14 +185,9 @@ function resolveName(
   return name && directory.resolve(name, { host: client.host, namespace });
 }
 
-function authenticate(
-  core: Core,
-  { takesSessions = false }: Pick<Surface<never>, 'takesSessions'>,
-  req: IncomingMessage,
-  question: AccessQuestion,
-): Promise<Principal> {
+function authenticate<Row extends Endpoint>({ req, core, surface, question }: Asked<Row>): Promise<Principal> {
   const { authorization } = req.headers;
-  const session = takesSessions ? readSessionCookie(req, question.client) : undefined;
+  const session = surface.takesSessions === true ? readSessionCookie(req, question.client) : undefined;
   if (core.authenticateHost === undefined) return core.access.authenticate({ authorization, session }, question);
   return Promise.resolve(req)
     .then(core.authenticateHost)
@@ -207,25 +195,20 @@ function authenticate(
 }
 
 /** Refuses a user who is over the limit, and web pages that use the user's login. @throws RegistryError */
-function admit(
-  { rates }: Core,
-  { takesSessions = false }: Pick<Surface<never>, 'takesSessions'>,
-  { req, client, match: { row } }: Asked<Endpoint>,
+function admit<Row extends Endpoint>(
+  { req, core, surface, client, match: { row } }: Asked<Row>,
   principal: Principal,
 ): void {
-  rates.admitPrincipal(principal);
+  core.rates.admitPrincipal(principal);
   // Browsers send the cookies of the host and a remembered password without asking the user.
   const isAutomatic = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
   if (isAutomatic) refuseForeignPages(req, row, client);
-  if (takesSessions) refuseForeignOrigins(req, row, principal, client);
+  if (surface.takesSessions === true) refuseForeignOrigins(req, row, principal, client);
 }
 
-function permits(
-  { access, directory }: Core,
+function permits<Row extends Endpoint>(
+  { core: { access, directory }, match: { row, params }, resolved }: Asked<Row>,
   principal: Principal,
-  row: Endpoint,
-  params: Readonly<Record<string, unknown>>,
-  resolved: ResolvedName | undefined,
 ): Promise<boolean> {
   // The credentials may be in the body: the handler decides.
   if (row.access === 'token' || row.access === 'anyone') return Promise.resolve(true);
@@ -246,10 +229,9 @@ function permits(
 }
 
 /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */
-async function requirePermission(
-  { access, directory }: Core,
+async function requirePermission<Row extends Endpoint>(
+  { core: { access, directory }, question }: Asked<Row>,
   principal: Principal,
-  question: AccessQuestion,
   permission: 'pull' | 'push',
   at: ImageKey,
 ): Promise<void> {

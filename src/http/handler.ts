@@ -4,13 +4,13 @@
  * command's server; imports ports/, protocol/ and util/.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ReportRefusal, RequestEvent, Runtime } from '../ports/runtime.js';
+import type { RequestEvent, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import { noteChange, noteRefusal, userAgentOf } from './audit-notes.js';
 import { countBody, discardEarly, holdConnection } from './bodies/body.js';
-import type { CoreSource, Location, RequestFacts, Surface } from './core.js';
-import { countAnswer, deliver, describeRequest, type Delivery, type Outcome } from './delivery.js';
+import type { Arrival, RequestFacts, Surface } from './core.js';
+import { countAnswer, deliver, describeRequest, shownFacts, type DeliveryParts, type Outcome } from './delivery.js';
 import { dispatch } from './dispatch.js';
 import type { Pipelines } from './limits/pipelines.js';
 import { errorReply, type Reply } from './reply.js';
@@ -21,11 +21,8 @@ import { shownUrl } from './clients/shown-url.js';
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
 
 /** The dependencies of `createHandler`. */
-export interface HandlerParts {
-  readonly source: CoreSource;
-  readonly runtime: Runtime;
+export interface HandlerParts extends DeliveryParts {
   readonly pipelines: Pipelines;
-  readonly reportRefusal: ReportRefusal;
 }
 
 /**
@@ -42,8 +39,9 @@ export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts
     }
     adaptHttp2(req);
     const facts = beginFacts(req, res, parts.runtime);
+    const arrival = { req, res, location, facts };
     source.track(
-      pipelines.runInTurn(req, res, () => answer(surface, parts, req, res, location, facts)),
+      pipelines.runInTurn(req, res, () => answer(surface, parts, arrival)),
       facts,
     );
   };
@@ -52,47 +50,38 @@ export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts
 async function answer<Row extends Endpoint>(
   surface: Surface<Row>,
   parts: HandlerParts,
-  req: IncomingMessage,
-  res: ServerResponse,
-  location: Location,
-  facts: RequestFacts,
+  arrival: Arrival,
 ): Promise<void> {
-  const { source, runtime, reportRefusal } = parts;
-  const measure = startMeasure(req, res, facts);
-  const onSlow = (): void => reportSlow(parts, req, facts);
-  const delivery: Delivery = { id: facts.id, runtime, source, location, onSlow };
+  const { source, reportRefusal } = parts;
+  const { req, facts } = arrival;
+  const measure = startMeasure(arrival);
   const discarding = discardEarly(req);
   const discardRest = holdConnection(req);
   let outcome: Outcome;
   try {
-    const reply = await dispatch(surface, source, req, location, facts);
-    countAnswer(res, reply, facts.clientAddress, source);
-    const delivered = deliver(req, res, reply, delivery);
+    const reply = await dispatch(surface, source, arrival);
+    countAnswer(source, arrival, reply);
+    const delivered = deliver(parts, arrival, reply);
     // Most answers are written at once: awaiting them too would take a turn of the queue of microtasks.
     outcome = delivered instanceof Promise ? await delivered : delivered;
     if (outcome.pulled !== undefined) source.opened?.onPulled(outcome.pulled);
     noteChange(source.opened?.audit, req, facts);
   } catch (thrown) {
-    outcome = await refuse(parts, req, res, facts, delivery, thrown);
+    outcome = await refuse(parts, arrival, thrown);
   }
-  measure.bytesSent = countSent(req, measure);
+  measure.bytesSent = countSent(arrival, measure);
   if (discarding !== undefined) await discarding;
   if (!req.complete && !(await discardRest())) reportRefusal('unread_body', facts.clientAddress);
   facts.leave?.();
-  report(surface, runtime, req, facts, outcome, measure);
+  report(surface, parts.runtime, arrival, outcome, measure);
 }
 
 /** Answers with the error for the client, and reports it. */
-async function refuse(
-  { source, runtime, reportRefusal }: HandlerParts,
-  req: IncomingMessage,
-  res: ServerResponse,
-  facts: RequestFacts,
-  delivery: Delivery,
-  thrown: unknown,
-): Promise<Outcome> {
+async function refuse(parts: HandlerParts, arrival: Arrival, thrown: unknown): Promise<Outcome> {
+  const { source, runtime, reportRefusal } = parts;
+  const { req, facts } = arrival;
   const { id, op, clientAddress } = facts;
-  const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
+  const error = asRegistryError(parts, arrival, thrown);
   if (error.refusedLogin !== undefined) {
     const refused = { id, op, clientAddress, ...error.refusedLogin };
     runtime.log.info(refused, 'login refused');
@@ -100,34 +89,26 @@ async function refuse(
   }
   noteRefusal(source.opened?.audit, req, facts, error);
   if (error.refusal !== undefined) reportRefusal(error.refusal, clientAddress);
-  const outcome = await deliver(req, res, withoutChallenge(req, errorReply(error)), delivery);
+  const outcome = await deliver(parts, arrival, withoutChallenge(req, errorReply(error)));
   return { ...outcome, errorCode: error.code };
-}
-
-function reportSlow({ runtime, reportRefusal }: HandlerParts, req: IncomingMessage, facts: RequestFacts): void {
-  runtime.log.info(
-    { ...shownFacts(facts), ...describeRequest(req, facts.id) },
-    'connection closed: client read the response too slowly',
-  );
-  reportRefusal('slow_download', facts.clientAddress);
 }
 
 /** Logs a change of the management API, and emits the event of an answered request. */
 function report(
   { audited }: Pick<Surface<never>, 'audited'>,
   runtime: Runtime,
-  req: IncomingMessage,
-  facts: RequestFacts,
+  arrival: Arrival,
   outcome: Outcome,
   measure: Measure,
 ): void {
+  const { req, facts } = arrival;
   const { method = '', url = '' } = req;
   const { status, errorCode } = outcome;
   if (audited === true && method !== 'GET' && errorCode === undefined) {
     const made = { method, url: shownUrl(url), status, made: outcome.made };
     runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }
-  if (runtime.isHeard('request')) runtime.emit('request', describeAnswered(req, facts, outcome, measure));
+  if (runtime.isHeard('request')) runtime.emit('request', describeAnswered(arrival, outcome, measure));
 }
 
 function beginFacts(req: IncomingMessage, res: ServerResponse, runtime: Runtime): RequestFacts {
@@ -150,12 +131,11 @@ interface Measure {
   readonly readReceived: () => number;
   /** The bytes that its connection had written before. A connection serves one request at a time. */
   readonly writtenBefore: number;
-  readonly res: ServerResponse;
   /** Measured before the rest of the body is discarded: the next request follows that in the same packet. */
   bytesSent: number;
 }
 
-function startMeasure(req: IncomingMessage, res: ServerResponse, { clientAddress }: RequestFacts): Measure {
+function startMeasure({ req, facts: { clientAddress } }: Arrival): Measure {
   return {
     at: performance.now(),
     // `facts` gets that of the client behind trusted proxies.
@@ -163,23 +143,22 @@ function startMeasure(req: IncomingMessage, res: ServerResponse, { clientAddress
     readReceived: countBody(req),
     // Frameworks simulate requests in tests, with sockets that do not count.
     writtenBefore: req.socket.bytesWritten ?? 0,
-    res,
     bytesSent: 0,
   };
 }
 
 /** Over HTTP/2, where responses share a connection, returns the announced length of the body. */
-function countSent(req: IncomingMessage, { res, writtenBefore }: Measure): number {
+function countSent({ req, res }: Arrival, { writtenBefore }: Measure): number {
   if (asHttp2(req) === undefined) return (req.socket.bytesWritten ?? 0) - writtenBefore;
   return req.method === 'HEAD' ? 0 : Number(res.getHeader('Content-Length') ?? 0);
 }
 
 function describeAnswered(
-  req: IncomingMessage,
-  facts: RequestFacts,
+  arrival: Arrival,
   { status, errorCode, provenance }: Outcome,
   measure: Measure,
 ): RequestEvent {
+  const { req, facts } = arrival;
   const { at, remoteAddress, readReceived } = measure;
   // No spreads and no Object.assign: several of them take a slow path of V8, about 3 µs per request.
   const event: { -readonly [Name in keyof RequestEvent]: RequestEvent[Name] } = {
@@ -205,16 +184,6 @@ function describeAnswered(
   return event;
 }
 
-/** Returns the facts that are logged. */
-function shownFacts({
-  id,
-  op,
-  principal,
-  clientAddress,
-}: RequestFacts): Omit<RequestFacts, 'via' | 'change' | 'leave'> {
-  return { id, op, principal, clientAddress };
-}
-
 /** Our page shows its own login dialog. A challenge would make the browser open another one. */
 function withoutChallenge({ headers }: IncomingMessage, reply: Reply): Reply {
   if (headers['x-artifactapi-client'] !== 'ui') return reply;
@@ -230,17 +199,15 @@ function requestIdOf(res: ServerResponse): string | undefined {
 
 /** Returns the error for the client: a RegistryError unchanged, anything else as UNKNOWN. The cause is logged only. */
 function asRegistryError(
+  { runtime, source }: HandlerParts,
+  { req, facts: { id } }: Arrival,
   thrown: unknown,
-  req: IncomingMessage,
-  runtime: Runtime,
-  id: string,
-  isOpen: boolean,
 ): RegistryError {
   if (thrown instanceof RegistryError) {
     const { code, status, message, detail, cause } = thrown;
     if (status >= 500) {
       // A registry that failed to open has already logged the reason.
-      const level = isOpen ? 'warn' : 'debug';
+      const level = source.opened === undefined ? 'debug' : 'warn';
       runtime.log[level]({ ...describeRequest(req, id), code, status, detail, err: cause }, message);
     }
     return thrown;

@@ -16,7 +16,7 @@ import {
 } from '../../protocol/manifests/archive.js';
 import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifests/manifest.js';
+import { manifestTypes, parseManifest } from '../../protocol/manifests/manifest.js';
 import { WalkBudget, walkGraph, WalkLimitError } from '../../util/scheduling/graph-walk.js';
 import type { ArchiveContents } from './archive-contents.js';
 import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';
@@ -110,7 +110,7 @@ class LayoutPlanner {
     const below = parts === undefined ? parseIndex(bytes, blobPath(digest)) : listParts(parts);
     const { children, blobs, lacks } = this.#sort(below, new Set(optionalOf(manifest.references)));
     const platforms = parts === undefined ? below.flatMap(platformOf) : await this.#readPlatform(parts.config);
-    const read = { manifest, children, planned: { manifest, blobs, lacks, platforms } };
+    const read = { children, planned: { manifest, blobs, lacks, platforms } };
     this.#read.set(key, read);
     return read;
   }

@@ -143,7 +143,7 @@ export class LocalWriter implements RepositoryWriter {
       this.#parts,
       source,
       algorithm,
-      (images, digest, size, task) => this.#quota.holdBlob(caller.actor, places(images), digest, size, task),
+      (images, digest, size, task) => this.#quota.hold(caller.actor, places(images), digest, size, task),
       (images, digest, size, require) => this.#link(caller, places(images), digest, size, require),
     );
   }
@@ -160,7 +160,7 @@ export class LocalWriter implements RepositoryWriter {
     await this.#parts.leases.noteUpload(caller, at, digest);
     // If the source loses the blob in between, the mount fails without an error and the client uploads the blob.
     const isThere: Precondition = { type: 'link', at: source, digest, is: 'present' };
-    return this.#quota.holdBlob(caller.actor, [at], digest, link.size, (require) =>
+    return this.#quota.hold(caller.actor, [at], digest, link.size, (require) =>
       tryApplyWithin(this.#parts, [change], { durable: false, require: [isThere, ...require] }),
     );
   }
@@ -184,7 +184,8 @@ export class LocalWriter implements RepositoryWriter {
     const guard = joinGuards([kept, condition && requireCondition(condition), decided]);
     const { sparse } = this.#config;
     const options = { tags, sparse, findSource, condition, guard, by: caller.actor, isOverridden };
-    await this.#quota.holdManifest(caller.actor, at, manifest.digest, manifest.bytes.length, async (require) => {
+    // The blobs that it names are counted already, or inside the write.
+    await this.#quota.hold(caller.actor, [at], manifest.digest, manifest.bytes.length, async (require) => {
       const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
       try {
         await staged.append(Readable.from([manifest.bytes]));
@@ -239,7 +240,7 @@ export class LocalWriter implements RepositoryWriter {
     digest: Digest,
     session?: SessionId,
   ): Promise<void> {
-    await this.#quota.holdBlob(caller.actor, images, digest, staged.size, (require) =>
+    await this.#quota.hold(caller.actor, images, digest, staged.size, (require) =>
       publish(
         this.#parts,
         staged,

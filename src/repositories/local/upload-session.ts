@@ -23,8 +23,6 @@ export interface SessionParts {
   readonly metadata: MetadataWriter & UploadRecords & Pick<MetadataStore, 'shared'>;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
-  /** The maximum size of a pushed blob. */
-  readonly maxBlobBytes: number;
 }
 
 /** A request that sends bytes. */
@@ -103,7 +101,7 @@ export class UploadSessions {
     }
   }
 
-  /** Appends a chunk to a session, inside `use`. See `receiveChunk`. */
+  /** Appends a chunk to a session, inside `use`. See `receiveChunk`. @throws the error of the limit. */
   async receive(
     id: SessionId,
     staged: StagedBlob,
@@ -115,9 +113,7 @@ export class UploadSessions {
     const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
     if (staged.size + expectedBytes > limit.maxBytes) throw limit.refuse(staged.size + expectedBytes);
     // An empty closing PUT does not need room.
-    const { blobs, maxBlobBytes } = this.#parts;
-    if (staged.size + expectedBytes > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
-    if (expectedBytes > 0) await blobs.ensureRoom(expectedBytes);
+    if (expectedBytes > 0) await this.#parts.blobs.ensureRoom(expectedBytes);
     const keptBytes = isUndone(chunk, onBreak) ? staged.size : undefined;
     this.#receiving.set(id, { source: chunk.source, staged, keptBytes });
     try {
@@ -195,7 +191,7 @@ async function receiveChunk(
   onBreak: 'keep' | 'undo',
   limit: SizeLimit,
 ): Promise<void> {
-  const { source, range, announcedBytes = 0 } = chunk;
+  const { source, range } = chunk;
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
     throw new RegistryError('RANGE_INVALID', {
@@ -204,8 +200,6 @@ async function receiveChunk(
     });
   }
   const length = range === undefined ? undefined : range.end - range.start + 1;
-  const expected = before + (length ?? announcedBytes);
-  if (expected > limit.maxBytes) throw limit.refuse(expected);
   try {
     const isResumable = length !== undefined;
     await appendBounded(staged, source, before + (length ?? Infinity), limit, { isResumable });

@@ -28,17 +28,12 @@ export class LocalQuota {
     return digest !== undefined && (await this.#has(at, digest)) ? largest : room;
   }
 
-  /** Holds room for a blob in some images. */
-  holdBlob<T>(by: Actor, images: readonly ImageKey[], digest: Digest, size: number, task: Task<T>): Promise<T> {
+  /** Holds room for a blob, or for the bytes of a manifest, in some images. */
+  hold<T>(by: Actor, images: readonly ImageKey[], digest: Digest, size: number, task: Task<T>): Promise<T> {
     const measure = () =>
       Promise.all(images.map(async (at) => ({ at, bytes: (await this.#has(at, digest)) ? 0 : size })));
     const names = images.map(({ image }) => image);
     return this.#parts.quotas.hold(this.#config, names, by, measure, task);
-  }
-
-  /** Holds room for the bytes of a manifest. The blobs that it names are counted already, or inside the write. */
-  holdManifest<T>(by: Actor, at: ImageKey, digest: Digest, size: number, task: Task<T>): Promise<T> {
-    return this.holdBlob(by, [at], digest, size, task);
   }
 
   /** Returns whether the digest counts in the size of the image already. */
