@@ -597,12 +597,13 @@ describe('an unexpected error', () => {
     );
     await registry.ready();
     const { client } = await serve(hostFor(registry));
-    const blob = await pushBlob(client, 'local/app', Buffer.from('whole'));
+    const large = Buffer.alloc(100_000, 'x');
+    const blob = await pushBlob(client, 'local/app', large);
     blobs.read = () =>
       Promise.resolve({
-        size: 5,
+        size: large.length,
         writeTo: async (sink) => {
-          sink.write('wh');
+          sink.write('xx');
           await new Promise((resolve) => setImmediate(resolve));
           throw new Error('the disk is gone');
         },
