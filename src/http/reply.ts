@@ -6,7 +6,7 @@ import type { Provenance } from '../ports/metadata/images.js';
 import type { PulledManifest } from '../ports/operations/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
-import { asHttp2, isResponseClosed } from './clients/http2.js';
+import { asHttp2, inSmallPieces, isResponseClosed } from './clients/http2.js';
 import { describeProvenance } from './provenance.js';
 
 /** The response of a handler, as plain data. Only `send` writes to the response object. */
@@ -86,14 +86,19 @@ export function send(
   // HTTP/2 does not allow it (RFC 9113, 8.2.2): Node would leave it out and print a warning.
   if (all['Connection'] !== undefined && asHttp2(req) !== undefined) delete all['Connection'];
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
-    return sendContent(res, status, all, blob, (err) => {
+    return sendContent(req, res, status, all, blob, (err) => {
       context.log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
     });
   }
   // The reverse proxy applies the range itself, and only to a 200.
   res.writeHead(blob?.offload === undefined ? status : 200, all);
   if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
-  else res.end(body);
+  else if (asHttp2(req) === undefined || body === undefined) res.end(body);
+  else {
+    // A failed write closes the response.
+    const sink = inSmallPieces(res).on('error', () => undefined);
+    sink.end(body, () => res.end());
+  }
   return undefined;
 }
 
@@ -112,6 +117,7 @@ function lengthHeader(body: Reply['body']): { 'Content-Length': number } | undef
  * Sends a blob. The headers leave with its first byte, so a file that cannot be opened still gets an error response.
  */
 async function sendContent(
+  req: IncomingMessage,
   res: ServerResponse,
   status: number,
   headers: Readonly<Record<string, string | number | string[]>>,
@@ -121,7 +127,7 @@ async function sendContent(
   res.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   try {
-    await content.writeTo(res);
+    await content.writeTo(asHttp2(req) === undefined ? res : inSmallPieces(res));
     res.end();
   } catch (cause) {
     if (!res.headersSent && !isResponseClosed(res)) {

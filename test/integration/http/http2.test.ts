@@ -1,7 +1,7 @@
 import { createServer, type Http2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry, type RegistryOptions } from '../../../src/index.js';
 import type { RequestEvent } from '../../../src/ports/runtime.js';
 import { digestOf } from '../../../src/protocol/digest.js';
@@ -143,4 +143,40 @@ it('a refused upload over HTTP/2 is answered and leaves the other requests of th
     client.send('POST', `/v2/local/app/blobs/uploads/?digest=${digest}`, bytes),
   ]);
   expect([refused.status, stored.status]).toEqual([404, 201]);
+});
+
+describe('downloads of a large blob on one connection over HTTP/2', () => {
+  const bytes = someBytes('large', 6_000_000);
+  const path = `/v2/local/app/blobs/${digestOf(bytes)}`;
+  const large = Buffer.from(
+    JSON.stringify({ ...JSON.parse(manifest.toString()), annotations: { a: 'a'.repeat(1e6) } }),
+  );
+
+  async function startWithBlob(): Promise<Host> {
+    const host = await start();
+    await host.client.send('POST', `/v2/local/app/blobs/uploads/?digest=${digestOf(bytes)}`, bytes);
+    await host.client.send('PUT', '/v2/local/app/manifests/large', large);
+    return host;
+  }
+
+  it.each(['/v2/local/app/manifests/large', path])(
+    'that the client does not read let it send further requests: %s',
+    async (stalled) => {
+      const { client } = await startWithBlob();
+      for (let i = 0; i < 60; i++) expect((await client.stallDownload(stalled)).status).toBe(200);
+      expect((await client.send('GET', '/v2/')).status).toBe(200);
+    },
+  );
+
+  it('that the client resets are served until the server ends the connection after the requests in progress', async () => {
+    const { client } = await startWithBlob();
+    const stalled = await client.stallDownload(path);
+    let count = 0;
+    while (!client.isEnding) {
+      await client.resetDownload(path);
+      count += 1;
+    }
+    expect(count).toBeGreaterThan(100);
+    expect((await stalled.read()).equals(bytes)).toBe(true);
+  });
 });

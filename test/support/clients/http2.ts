@@ -32,6 +32,22 @@ export class Http2Client {
     });
   }
 
+  /** Starts a download and reads none of its body. Resolves with the status and a function that reads the body. */
+  stallDownload(path: string): Promise<{ readonly status: unknown; readonly read: () => Promise<Buffer> }> {
+    const stream = this.#session.request({ ':method': 'GET', ':path': path }).pause();
+    return new Promise((resolve, reject) => {
+      stream.on('error', reject);
+      stream.on('response', ({ ':status': status }) =>
+        resolve({ status, read: async () => Buffer.concat((await stream.toArray()) as Buffer[]) }),
+      );
+    });
+  }
+
+  /** Returns whether the server ends the connection after the requests in progress. */
+  get isEnding(): boolean {
+    return this.#session.closed;
+  }
+
   /** Starts a download and resets it at the first byte. */
   async resetDownload(path: string): Promise<void> {
     const stream = this.#session.request({ ':method': 'GET', ':path': path });
