@@ -126,10 +126,17 @@ function quote(text) {
   return `\`${text}\``;
 }
 
-const load = (/** @type {string} */ module) => import(new URL(`../dist/src/${module}.js`, import.meta.url).href);
+/** @typedef {(module: string) => Promise<any>} Load Loads a module of src/ by its path without the ending. */
 
-/** @returns {Promise<Tables>} */
-async function loadTables() {
+/** @type {Load} */
+const loadBuilt = (module) => import(new URL(`../dist/src/${module}.js`, import.meta.url).href);
+
+/**
+ * Loads the tables from which the documents of the API are generated.
+ * @param {Load} load
+ * @returns {Promise<Tables>}
+ */
+export async function loadTables(load) {
   const { endpoints } = await load('protocol/tables/endpoints');
   const { managementEndpoints } = await load('protocol/tables/management');
   const { namespaceQuery } = await load('protocol/tables/query-parameters');
@@ -155,10 +162,10 @@ async function loadTables() {
 
 /** @returns {Promise<import('./configuration.mjs').Sources>} */
 async function loadSources() {
-  const { optionsSchema } = await load('options/options-schema');
-  const { serverSchema } = await load('command/config-file');
-  const { buildProgram } = await load('command/commands');
-  const { secondsPerUnit, bytesPerUnit } = await load('command/units');
+  const { optionsSchema } = await loadBuilt('options/options-schema');
+  const { serverSchema } = await loadBuilt('command/config-file');
+  const { buildProgram } = await loadBuilt('command/commands');
+  const { secondsPerUnit, bytesPerUnit } = await loadBuilt('command/units');
   return {
     optionsSchema,
     serverSchema,
@@ -170,7 +177,7 @@ async function loadSources() {
 
 async function writeDocs() {
   const docs = new URL('../docs/', import.meta.url);
-  const [tables, sources] = [await loadTables(), await loadSources()];
+  const [tables, sources] = [await loadTables(loadBuilt), await loadSources()];
   const configuration = await readFile(new URL('configuration.md', docs), 'utf8');
   await writeFile(new URL('http-api.md', docs), renderHttpApi(tables));
   await writeFile(new URL('openapi.json', docs), renderOpenApi(tables));

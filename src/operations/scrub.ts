@@ -16,6 +16,7 @@ import { algorithmOf, hexOf, type Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { isUnreadable } from '../util/streams/unreadable.js';
+import { itemsOf } from '../util/pages.js';
 
 /** The dependencies of a scrub. */
 export interface ScrubParts {
@@ -235,15 +236,15 @@ async function findDrift(
   const drifted: ImageRecount[] = [];
   for (const { config } of await metadata.repositories()) {
     if (only !== undefined && config.name !== only) continue;
-    for (let after = ''; ;) {
-      const { items, more, seenTo } = await metadata.images(config.name, { limit: imagesPerPage, after });
-      for (const { image } of items) {
-        signal?.throwIfAborted();
-        const recount = await metadata.contents.recount({ repository: config.name, image });
-        if (recount !== undefined && !isEqual(recount)) drifted.push(recount);
-      }
-      after = seenTo ?? items.at(-1)?.image ?? '';
-      if (!more) break;
+    const images = itemsOf(
+      (page) => metadata.images(config.name, page),
+      ({ image }) => image,
+      { limit: imagesPerPage },
+    );
+    for await (const { image } of images) {
+      signal?.throwIfAborted();
+      const recount = await metadata.contents.recount({ repository: config.name, image });
+      if (recount !== undefined && !isEqual(recount)) drifted.push(recount);
     }
   }
   return drifted;

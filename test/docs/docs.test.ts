@@ -7,13 +7,12 @@ import { anonymous } from '../../src/util/anonymous.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { managementEndpoints } from '../../src/protocol/tables/management.js';
 import { refusalReasons } from '../../src/protocol/refusal-reasons.js';
-import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/openapi.js';
+import { loadTables, loadWriter, operationsOf, type OpenApi } from '../support/openapi.js';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 
-const { version } = JSON.parse(read('package.json')) as { version: string };
-const tables = tablesOf(version);
+const tables = await loadTables();
 
 /** Returns the files below a folder, except installed, built and generated ones. */
 function listFiles(folder: string): string[] {

@@ -1,16 +1,6 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ZodMiniType } from 'zod/mini';
-import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
-import { syncFieldsSchema } from '../../src/protocol/settings/sync-config.js';
-import { webhookFieldsSchema } from '../../src/protocol/settings/webhook-config.js';
-import { accountSchema, personSchema, tokenSchema } from '../../src/protocol/tables/documents/access-documents.js';
-import { endpoints } from '../../src/protocol/tables/endpoints.js';
-import { errorTable } from '../../src/protocol/errors.js';
-import { managementEndpoints } from '../../src/protocol/tables/management.js';
-import { repositorySchemas } from '../../src/protocol/settings/repository-config.js';
-import { namespaceQuery } from '../../src/protocol/tables/query-parameters.js';
-import { placeholderPatterns } from '../../src/protocol/tables/route-table.js';
 
 /** The tables of src/protocol/ from which documents are generated. */
 export interface Tables {
@@ -34,6 +24,7 @@ export interface OptionSources {
 
 /** The functions that generate documents. */
 export interface Writer {
+  readonly loadTables: (load: (module: string) => Promise<unknown>) => Promise<Tables>;
   readonly renderHttpApi: (tables: Tables) => string;
   readonly renderOpenApi: (tables: Tables) => string;
   readonly renderConfiguration: (page: string, sources: OptionSources) => string;
@@ -47,18 +38,12 @@ export async function loadWriter(): Promise<Writer> {
   return (await import(pathToFileURL(file).href)) as Writer;
 }
 
-/** Returns the tables of the sources, regardless of what was built. */
-export function tablesOf(version: string): Tables {
-  const documents = {
-    repositories: repositorySchemas,
-    sync: syncFieldsSchema,
-    webhook: webhookFieldsSchema,
-    account: accountSchema,
-    person: personSchema,
-    token: tokenSchema,
-    rule: accessRuleSchema,
-  };
-  return { endpoints, managementEndpoints, errorTable, namespaceQuery, placeholderPatterns, documents, version };
+/** Loads the tables of the sources, regardless of what was built. */
+export async function loadTables(): Promise<Tables> {
+  const writer = await loadWriter();
+  return writer.loadTables(
+    (module) => import(/* @vite-ignore */ path.join(import.meta.dirname, `../../src/${module}.ts`)),
+  );
 }
 
 /** A body in an OpenAPI document. */

@@ -2,6 +2,7 @@ import type { ImageKey, ManifestRecord } from '../../ports/metadata/images.js';
 import type { ImageRecords, MetadataStore } from '../../ports/metadata/metadata.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { readAll } from '../../util/pages.js';
 import type { ImageFacts } from './retention-rules.js';
 
 const pageSize = 1000;
@@ -17,10 +18,12 @@ export async function readFacts(
   const tags = await readAll(
     (page) => metadata.tags(at, page),
     ({ name }) => name,
+    pageSize,
   );
   const manifests = await readAll(
     (page) => metadata.inventory.manifests(at, page),
     ({ digest }) => digest,
+    pageSize,
   );
   const pulledAt = new Map((await metadata.pulls.list(at)).map(({ digest, lastAt }) => [digest, lastAt]));
   const untaggedAt = await metadata.journal.losses(at);
@@ -40,17 +43,4 @@ export async function readFacts(
       subject,
     })),
   };
-}
-
-async function readAll<T>(
-  read: (page: { limit: number; after?: string }) => Promise<{ readonly items: readonly T[]; readonly more: boolean }>,
-  keyOf: (item: T) => string,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (;;) {
-    const last = all.at(-1);
-    const { items, more } = await read({ limit: pageSize, ...(last === undefined ? {} : { after: keyOf(last) }) });
-    all.push(...items);
-    if (!more || items.length === 0) return all;
-  }
 }

@@ -4,6 +4,7 @@ import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/set
 import type { RetentionPolicy } from '../../protocol/settings/retention-config.js';
 import { readFacts, type FactsSource } from './retention-facts.js';
 import { decide, type Doomed, type ImageFacts } from './retention-rules.js';
+import { itemsOf } from '../../util/pages.js';
 
 const pageSize = 500;
 
@@ -64,12 +65,12 @@ export function isLocal(config: RepositoryConfig): config is LocalRepositoryConf
 }
 
 async function* listImages(metadata: FactsSource, repository: string): AsyncGenerator<ImageKey> {
-  for (let after: string | undefined; ;) {
-    const page = await metadata.images(repository, { limit: pageSize, ...(after === undefined ? {} : { after }) });
-    for (const { image } of page.items) yield { repository, image };
-    after = page.seenTo ?? page.items.at(-1)?.image;
-    if (!page.more || after === undefined) return;
-  }
+  const images = itemsOf(
+    (page) => metadata.images(repository, page),
+    ({ image }) => image,
+    { limit: pageSize },
+  );
+  for await (const { image } of images) yield { repository, image };
 }
 
 /** Sums the sizes of the deleted manifests and of the blobs that only they name. */

@@ -5,6 +5,7 @@ import type { RepositoryFigures, StatusFigures } from '../../ports/operations/st
 import type { TrashPosition } from '../../ports/metadata/trash.js';
 import type { Digest } from '../../protocol/digest.js';
 import { Figure } from './figure.js';
+import { itemsOf } from '../../util/pages.js';
 
 /** The sources of the figures. */
 export interface FigureParts {
@@ -95,17 +96,19 @@ async function countRepositories(
   for (const repository of repositories()) {
     const counts = { images: 0, tags: 0, bytes: 0 };
     let lastAt = 0;
-    for (let after: string | undefined, more = true; more;) {
-      signal.throwIfAborted();
-      const page = await metadata.images(repository, { limit: pageSize, ...(after === undefined ? {} : { after }) });
-      for (const { tags, bytes, updatedAt, pushedAt = updatedAt } of page.items) {
-        counts.images++;
-        counts.tags += tags;
-        counts.bytes += bytes;
-        lastAt = Math.max(lastAt, pushedAt);
-      }
-      after = page.seenTo ?? page.items.at(-1)?.image;
-      ({ more } = page);
+    const images = itemsOf(
+      (page) => {
+        signal.throwIfAborted();
+        return metadata.images(repository, page);
+      },
+      ({ image }) => image,
+      { limit: pageSize },
+    );
+    for await (const { tags, bytes, updatedAt, pushedAt = updatedAt } of images) {
+      counts.images++;
+      counts.tags += tags;
+      counts.bytes += bytes;
+      lastAt = Math.max(lastAt, pushedAt);
     }
     const trashBytes = await sumTrash(metadata, repository, signal);
     figures.set(repository, { ...counts, ...(lastAt === 0 ? {} : { pushedAt: lastAt }), trashBytes });

@@ -10,6 +10,7 @@ import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ManifestCopier } from './sync-manifests.js';
 import { describeProblem, foundOrAbsent } from './sync-problem.js';
 import type { SyncRunParts } from './sync-run.js';
+import { itemsOf, readAll } from '../../util/pages.js';
 
 const imagesAtOnce = 2;
 const tagsAtOnce = 4;
@@ -108,30 +109,29 @@ async function copyTag(
 /** Deletes the selected tags that the complete list of the upstream does not have. */
 async function deleteAbsent(parts: SyncRunParts, image: string, present: ReadonlySet<string>): Promise<void> {
   const { config, target, writer, caller, dryRun, tally, signal, describeFailure } = parts;
-  for (let after: string | undefined; ;) {
-    const page = await target.listTags(caller, image, { limit: pageSize, ...(after === undefined ? {} : { after }) });
-    for (const { name } of page?.items ?? []) {
-      if (present.has(name) || !isTagSelected(config, name)) continue;
-      signal.throwIfAborted();
-      try {
-        if (dryRun || (await writer.deleteTag(caller, image, name))) tally.add({ deletedTags: 1 });
-      } catch (error) {
-        tally.fail({ image, tag: name, error: describeProblem(error, describeFailure) });
-      }
+  const tags = itemsOf(
+    (page) => target.listTags(caller, image, page),
+    ({ name }) => name,
+    { limit: pageSize },
+  );
+  for await (const { name } of tags) {
+    if (present.has(name) || !isTagSelected(config, name)) continue;
+    signal.throwIfAborted();
+    try {
+      if (dryRun || (await writer.deleteTag(caller, image, name))) tally.add({ deletedTags: 1 });
+    } catch (error) {
+      tally.fail({ image, tag: name, error: describeProblem(error, describeFailure) });
     }
-    after = page?.items.at(-1)?.name;
-    if (page?.more !== true || after === undefined) return;
   }
 }
 
 async function listOwnImages({ target, caller }: SyncRunParts): Promise<readonly string[]> {
-  const names: string[] = [];
-  for (let after: string | undefined; ;) {
-    const page = await target.listImages(caller, { limit: pageSize, ...(after === undefined ? {} : { after }) });
-    names.push(...page.items.map(({ image }) => image));
-    after = page.seenTo ?? page.items.at(-1)?.image;
-    if (!page.more || after === undefined) return names;
-  }
+  const images = await readAll(
+    (page) => target.listImages(caller, page),
+    ({ image }) => image,
+    pageSize,
+  );
+  return images.map(({ image }) => image);
 }
 
 /** Runs a task for each item, a limited number at once. Stops at the first failure, and waits for the running tasks. */

@@ -11,6 +11,8 @@ import { takeTurns } from '../../util/scheduling/turns.js';
 import { sumPulls, type BrowseParts, type Holder } from './browse-parts.js';
 import type { ManifestReader } from './manifest-reader.js';
 import { createMatcher, cutSorted, refuseSorting, type Sortable } from './row-order.js';
+import { itemsOf } from '../../util/pages.js';
+import type { PageRequest } from '../../ports/pages.js';
 
 const pageSize = 500;
 /** The number of tags or manifests examined for one page. */
@@ -94,12 +96,11 @@ export class TagRows {
     after: string | undefined,
     matches: (name: string) => boolean,
   ): ReturnType<Source> {
-    const lists = holders.map((holder) =>
-      inPages(after, async (page) => {
-        const { items, more } = await this.#parts.metadata.tags(holder.at, page);
-        return { more, items: items.map((tag) => ({ name: tag.name, found: { holder, digest: tag.digest, tag } })) };
-      }),
-    );
+    const read = (holder: Holder) => async (page: PageRequest) => {
+      const { items, more } = await this.#parts.metadata.tags(holder.at, page);
+      return { more, items: items.map((tag) => ({ name: tag.name, found: { holder, digest: tag.digest, tag } })) };
+    };
+    const lists = holders.map((holder) => itemsOf(read(holder), ({ name }) => name, pageAfter(after)));
     for await (const { name, found } of merge(lists)) yield { name, found: matches(name) ? found : undefined };
   }
 
@@ -109,16 +110,14 @@ export class TagRows {
     matches: (name: string) => boolean,
   ): ReturnType<Source> {
     const { inventory } = this.#parts.metadata;
-    const lists = holders.map((holder) =>
-      inPages(after, async (page) => {
-        const { items, more } = await inventory.manifests(holder.at, page);
-        const found = items.map((record) => ({
-          name: record.digest,
-          found: { holder, digest: record.digest, record },
-        }));
-        return { more, items: found };
-      }),
-    );
+    const read = (holder: Holder) => async (page: PageRequest) => {
+      const { items, more } = await inventory.manifests(holder.at, page);
+      return {
+        more,
+        items: items.map((record) => ({ name: record.digest, found: { holder, digest: record.digest, record } })),
+      };
+    };
+    const lists = holders.map((holder) => itemsOf(read(holder), ({ name }) => name, pageAfter(after)));
     for await (const { name, found } of merge(lists)) {
       const { record } = found;
       const isWanted = matches(name) || matches(record?.artifactType ?? '') || matches(record?.mediaType ?? '');
@@ -222,20 +221,8 @@ interface Named {
   readonly name: string;
 }
 
-/** Reads a list to its end. */
-async function* inPages<T extends Named>(
-  start: string | undefined,
-  read: (page: {
-    readonly limit: number;
-    readonly after?: string;
-  }) => Promise<{ readonly items: readonly T[]; readonly more: boolean }>,
-): AsyncGenerator<T> {
-  for (let after = start; ;) {
-    const { items, more } = await read({ limit: pageSize, ...(after === undefined ? {} : { after }) });
-    yield* items;
-    after = items.at(-1)?.name;
-    if (!more || after === undefined) return;
-  }
+function pageAfter(after: string | undefined): PageRequest {
+  return { limit: pageSize, ...(after === undefined ? {} : { after }) };
 }
 
 /** Merges sorted lists. If several items have the same name, yields the one of the first list. */

@@ -1,5 +1,6 @@
 import type { ImageRecord, StoredContent } from '../../ports/metadata/images.js';
 import type { ImageRecords } from '../../ports/metadata/metadata.js';
+import { itemsOf } from '../../util/pages.js';
 
 const pageSize = 1000;
 
@@ -9,19 +10,18 @@ export async function countRepository(
   repository: string,
 ): Promise<StoredContent> {
   const counts = { images: 0, tags: 0, manifests: 0, bytes: 0 };
-  for (let after: string | undefined; ;) {
-    const page = { limit: pageSize, ...(after === undefined ? {} : { after }) };
-    const { items, more, seenTo } = await metadata.images(repository, page);
-    for (const image of items) {
-      const { tags, manifests, bytes } = countImage(image);
-      counts.images++;
-      counts.tags += tags;
-      counts.manifests += manifests;
-      counts.bytes += bytes;
-    }
-    if (!more) return counts;
-    after = seenTo ?? items.at(-1)?.image;
+  const images = itemsOf(
+    (page) => metadata.images(repository, page),
+    ({ image }) => image,
+    { limit: pageSize },
+  );
+  for await (const { tags, manifests, bytes } of images) {
+    counts.images++;
+    counts.tags += tags;
+    counts.manifests += manifests;
+    counts.bytes += bytes;
   }
+  return counts;
 }
 
 /** Counts the content of an image; `undefined` for one that does not exist. */

@@ -6,6 +6,7 @@ import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { overlay } from '../../util/overlay.js';
+import { itemsOf } from '../../util/pages.js';
 
 export interface QuarantineParts {
   readonly blobs: BlobStore;
@@ -74,13 +75,12 @@ export class BlobQuarantine implements Quarantine {
 }
 
 /** Yields everything in quarantine. The caller may delete or restore what is yielded. */
-export async function* quarantinedBlobs(blobs: BlobStore): ReturnType<BlobStore['list']> {
-  for (let after: Digest | undefined; ;) {
-    const { items, more } = await blobs.listQuarantined({ limit: pageSize, ...(after === undefined ? {} : { after }) });
-    yield* items;
-    after = items.at(-1)?.digest;
-    if (!more || after === undefined) return;
-  }
+export function quarantinedBlobs(blobs: BlobStore): ReturnType<BlobStore['list']> {
+  return itemsOf(
+    (page) => blobs.listQuarantined(page),
+    ({ digest }) => digest,
+    { limit: pageSize },
+  );
 }
 
 /**

@@ -2,6 +2,7 @@ import type { ImageRecords } from '../../../ports/metadata/metadata.js';
 import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { matchesAny } from '../../../protocol/patterns.js';
+import { itemsOf } from '../../../util/pages.js';
 
 const tagPage = 1000;
 
@@ -36,15 +37,12 @@ export class CachePins {
 
   async #protectedBy(at: ImageKey, patterns: readonly string[]): Promise<ReadonlySet<Digest>> {
     const found = new Set<Digest>();
-    for (let after: string | undefined; ;) {
-      const { items, more } = await this.#metadata.tags(at, {
-        limit: tagPage,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const { name, digest } of items) if (matchesAny(patterns, name)) found.add(digest);
-      if (!more) break;
-      after = items.at(-1)?.name;
-    }
+    const tags = itemsOf(
+      (page) => this.#metadata.tags(at, page),
+      ({ name }) => name,
+      { limit: tagPage },
+    );
+    for await (const { name, digest } of tags) if (matchesAny(patterns, name)) found.add(digest);
     // The set grows during the loop, because a named manifest may name more.
     for (const digest of found) {
       const manifest = await this.#metadata.manifest(at, digest);

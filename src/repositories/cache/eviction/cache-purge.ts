@@ -3,6 +3,7 @@ import type { ImageKey } from '../../../ports/metadata/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached, type CachedContent } from './drop-cached.js';
+import { pagesOf } from '../../../util/pages.js';
 
 /** The items that a purge dropped. */
 export interface PurgeTotals {
@@ -58,12 +59,14 @@ export class CachePurge {
 
   /** Drops everything in all images, like `purgeImage`. */
   async purgeAll(startedAt: number): Promise<void> {
-    for (let after: string | undefined; !this.#isStopped();) {
-      const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
-      const { items, more, seenTo } = await this.#metadata.images(this.#repository, page);
+    const images = pagesOf(
+      (page) => this.#metadata.images(this.#repository, page),
+      ({ image }) => image,
+      { limit: batchSize },
+    );
+    for await (const items of images) {
       for (const { image } of items) await this.#purgeTags({ repository: this.#repository, image });
-      if (!more) break;
-      after = seenTo ?? items.at(-1)?.image;
+      if (this.#isStopped()) break;
     }
     await this.#purgeTouched(startedAt, () => true);
   }
@@ -84,11 +87,15 @@ export class CachePurge {
     at: ImageKey,
     visit: (items: readonly { readonly name: Tag; readonly digest: Digest }[]) => unknown,
   ): Promise<void> {
-    for (let after: string | undefined; !this.#isStopped();) {
-      const page = await this.#metadata.tags(at, { limit: batchSize, ...(after === undefined ? {} : { after }) });
-      await visit(page.items);
-      if (!page.more) return;
-      after = page.items.at(-1)?.name;
+    if (this.#isStopped()) return;
+    const tags = pagesOf(
+      (page) => this.#metadata.tags(at, page),
+      ({ name }) => name,
+      { limit: batchSize },
+    );
+    for await (const items of tags) {
+      await visit(items);
+      if (this.#isStopped()) return;
     }
   }
 

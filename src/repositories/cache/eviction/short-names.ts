@@ -9,6 +9,7 @@ import type { ImageKey } from '../../../ports/metadata/images.js';
 import { toCanonicalImage } from '../../../protocol/docker-hub.js';
 import { CachePurge } from './cache-purge.js';
 import { dropCached } from './drop-cached.js';
+import { pagesOf } from '../../../util/pages.js';
 
 type Records = ImageRecords & CacheRecords & MetadataWriter;
 
@@ -57,21 +58,27 @@ export class ShortNames {
 
   async #list(): Promise<readonly string[]> {
     const found: string[] = [];
-    for (let after: string | undefined; !this.#isStopped();) {
-      const page = { limit: pageSize, ...(after === undefined ? {} : { after }) };
-      const { items, more, seenTo } = await this.#metadata.images(this.#repository, page);
+    const images = pagesOf(
+      (page) => this.#metadata.images(this.#repository, page),
+      ({ image }) => image,
+      { limit: pageSize },
+    );
+    for await (const items of images) {
       found.push(...items.map(({ image }) => image).filter(isShort));
-      if (!more) break;
-      after = seenTo ?? items.at(-1)?.image;
+      if (this.#isStopped()) break;
     }
     return found;
   }
 
   async #copyTags(from: ImageKey): Promise<void> {
     const at = toCanonical(from);
-    for (let after: string | undefined; !this.#isStopped();) {
-      const page = { limit: pageSize, ...(after === undefined ? {} : { after }) };
-      const { items, more } = await this.#metadata.tags(from, page);
+    if (this.#isStopped()) return;
+    const tags = pagesOf(
+      (page) => this.#metadata.tags(from, page),
+      ({ name }) => name,
+      { limit: pageSize },
+    );
+    for await (const items of tags) {
       for (const tag of items) {
         const manifest = await this.#metadata.manifest(from, tag.digest);
         if (manifest === undefined) continue;
@@ -82,8 +89,7 @@ export class ShortNames {
         const require = [{ type: 'tag', at, tag: tag.name, is: 'absent' } as const];
         await this.#metadata.tryApply(changes, { durable: false, require });
       }
-      if (!more) break;
-      after = items.at(-1)?.name;
+      if (this.#isStopped()) return;
     }
   }
 

@@ -18,6 +18,7 @@ import { planPermitted } from './deletion-hooks.js';
 import type { DeletionPlan, PlannedImage, PlannedManifest } from './deletion-plan.js';
 import type { LocalParts } from '../local-parts.js';
 import { deletionOf } from '../local-trash.js';
+import { itemsOf, readAll } from '../../../util/pages.js';
 
 const pageSize = 256;
 
@@ -66,10 +67,12 @@ export class BulkDeletion {
     const tags = await readAll(
       (page) => metadata.tags(this.#at, page),
       ({ name }) => name,
+      pageSize,
     );
     const manifests = await readAll(
       (page) => metadata.inventory.manifests(this.#at, page),
       ({ digest }) => digest,
+      pageSize,
     );
     return { tags: tags.map(({ name }) => name), digests: manifests.map(({ digest }) => digest) };
   }
@@ -265,27 +268,11 @@ function readImage({ metadata }: LocalParts, at: ImageKey): Omit<PlannedImage, '
     manifest: (digest) => metadata.manifest(at, digest),
     resolve: async (tag) => (await metadata.tag(at, tag))?.digest,
     holders: (digest) => metadata.inventory.holders(at, digest),
-    referrers: async function* (digest) {
-      for (let after: string | undefined; ;) {
-        const page = { limit: pageSize, ...(after === undefined ? {} : { after }) };
-        const { items, more } = await metadata.referrers(at, digest, page);
-        yield* items;
-        if (!more) return;
-        after = items.at(-1)?.digest;
-      }
-    },
+    referrers: (digest) =>
+      itemsOf(
+        (page) => metadata.referrers(at, digest, page),
+        (referrer) => referrer.digest,
+        { limit: pageSize },
+      ),
   };
-}
-
-async function readAll<T>(
-  read: (page: { limit: number; after?: string }) => Promise<{ readonly items: readonly T[]; readonly more: boolean }>,
-  nameOf: (item: T) => string,
-): Promise<T[]> {
-  const all: T[] = [];
-  for (;;) {
-    const last = all.at(-1);
-    const { items, more } = await read({ limit: pageSize, ...(last === undefined ? {} : { after: nameOf(last) }) });
-    all.push(...items);
-    if (!more || items.length === 0) return all;
-  }
 }

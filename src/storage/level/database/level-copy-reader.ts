@@ -9,6 +9,7 @@ import type { SourceEntry } from '../../index-rows.js';
 import { isContent, toEntry } from '../level-rows.js';
 import { findUses, isReferred, readReferences } from '../level-references.js';
 import { contentFilesOf, openCopy } from './level-copy.js';
+import { pagesOf } from '../../../util/pages.js';
 
 const referencesPerPage = 1000;
 const ownerOnly = 0o700;
@@ -51,13 +52,12 @@ export class CopiedIndexReader {
   }
 
   /** Yields everything that the index refers to, in pages and in byte order of the digest. */
-  async *references(): AsyncGenerator<readonly ContentReference[]> {
-    for (let after: Digest | undefined; ;) {
-      const { items, more } = await readReferences(this.#level, { limit: referencesPerPage, after });
-      yield items;
-      after = items.at(-1)?.digest;
-      if (!more) return;
-    }
+  references(): AsyncGenerator<readonly ContentReference[]> {
+    return pagesOf(
+      (page) => readReferences(this.#level, page),
+      ({ digest }) => digest,
+      { limit: referencesPerPage },
+    );
   }
 
   /** Yields the content of the index, in byte order of the keys. */

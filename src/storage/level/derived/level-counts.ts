@@ -5,6 +5,7 @@
 
 import type { BlobLink } from '../../../ports/metadata/metadata.js';
 import type { ManifestRecord } from '../../../ports/metadata/images.js';
+import type { CountChange } from '../../image-content.js';
 import { imageKey, type Place } from '../level-keys.js';
 import type { LevelView } from '../level-view.js';
 
@@ -14,18 +15,6 @@ import type { LevelView } from '../level-view.js';
  */
 export function weigh(manifest: ManifestRecord | undefined, link: BlobLink | undefined): number {
   return manifest?.size ?? (link?.inTrash === true ? 0 : (link?.size ?? 0));
-}
-
-interface CountChange {
-  readonly manifests?: number;
-  readonly tags?: number;
-  readonly links?: number;
-  readonly trashed?: number;
-  readonly bytes?: number;
-  /** Absent when the change carries no time, or one that images do not show. */
-  readonly when?: number;
-  /** The time of a push. */
-  readonly pushedAt?: number;
 }
 
 /** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */

@@ -4,6 +4,7 @@ import { ConflictError } from '../../../util/conflict-error.js';
 import type { Change, TagRecord } from '../../../ports/metadata/metadata.js';
 import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
+import { describeTrash } from '../../image-content.js';
 import { dropCandidate, putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';
 import { noteStored } from '../derived/level-stored.js';
@@ -25,7 +26,7 @@ import { pullsKey, trashedKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 import type { JournalRecorder } from './level-journal.js';
 import { forgetTouch } from './level-touches.js';
-import { describeTrash, putTrash, takeTrash } from './level-trash-records.js';
+import { putTrash, takeTrash } from './level-trash-records.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
@@ -97,7 +98,7 @@ export async function deleteManifest(
   const item =
     trashUntil === undefined
       ? undefined
-      : describeTrash(at, before, tags, { deletedAt: when, until: trashUntil }, journal);
+      : describeTrash(at, before, tags, { deletedAt: when, until: trashUntil, by: journal.actor });
   // Before the count, which would forget an image that is empty in between.
   if (item !== undefined) putTrash(view, place, item);
   count(view, place, { manifests: -1, tags: -tags.length, bytes, when });

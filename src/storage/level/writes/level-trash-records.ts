@@ -3,11 +3,10 @@
  * meantime is hidden, but keeps its bytes, so that the manifest can be restored completely.
  */
 
-import type { ImageKey, ManifestRecord } from '../../../ports/metadata/images.js';
+import type { ManifestRecord } from '../../../ports/metadata/images.js';
 import type { BlobLink } from '../../../ports/metadata/metadata.js';
 import type { TrashItem } from '../../../ports/metadata/trash.js';
 import type { Digest } from '../../../protocol/digest.js';
-import type { Tag } from '../../../protocol/names.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';
@@ -15,7 +14,6 @@ import { noteStored } from '../derived/level-stored.js';
 import { holderMember, holderPrefix, keptPrefix, linkKey, manifestKey, type Place } from '../level-keys.js';
 import { expiringKey, trashedKey, unlinkedKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
-import type { JournalRecorder } from './level-journal.js';
 
 /** Adds a manifest, whose record and reverse keys are gone already, to the trash. */
 export function putTrash(view: LevelView, place: Place, item: TrashItem): void {
@@ -82,16 +80,4 @@ export async function relink(view: LevelView, place: Place, { references }: Mani
     const manifest = view.get(manifestKey(place, digest));
     count(view, place, { links: 1, bytes: weigh(manifest, link) - weigh(manifest, undefined) });
   }
-}
-
-/** Describes a manifest that a write moves to the trash. The caller adds its bytes. */
-export function describeTrash(
-  at: ImageKey,
-  manifest: ManifestRecord,
-  tags: readonly Tag[],
-  times: { readonly deletedAt: number; readonly until: number },
-  journal: JournalRecorder,
-): TrashItem {
-  const by = journal.actor === undefined ? {} : { by: journal.actor };
-  return { at, digest: manifest.digest, manifest, tags: tags.toSorted(), ...times, bytes: 0, ...by };
 }

@@ -21,6 +21,7 @@ import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from '../lev
 import { findMissingEntries } from './level-rebuild.js';
 import { findStaleEntries } from './level-stale.js';
 import { IndexSurvey, type SurveyReport } from './level-survey.js';
+import { itemsOf } from '../../../../util/pages.js';
 
 /** The result of a repair. */
 export interface RepairReport extends SurveyReport {
@@ -112,17 +113,18 @@ async function findLost(level: Level, dataFolder: string): Promise<DamagedConten
   const isInBucket = (await readBlobsIn(dataFolder)) === 'bucket';
   if (!isInBucket) await recoverUnsynced(folders);
   const lost: DamagedContent[] = [];
-  for (let after: string | undefined; ;) {
-    const { items, more } = await readReferences(level, { limit: 1000, after });
-    for (const { digest, size } of items) {
-      const found = isInBucket ? readPlace(level, digest) : await statBlob(folders, digest);
-      if (found !== undefined && (size === undefined || found.size === size)) continue;
-      const uses = await findUses(level, digest, (id) => names.get(id));
-      lost.push({ digest, problem: found === undefined ? 'missing' : 'size', uses });
-    }
-    after = items.at(-1)?.digest;
-    if (!more) return lost;
+  const references = itemsOf(
+    (page) => readReferences(level, page),
+    ({ digest }) => digest,
+    { limit: 1000 },
+  );
+  for await (const { digest, size } of references) {
+    const found = isInBucket ? readPlace(level, digest) : await statBlob(folders, digest);
+    if (found !== undefined && (size === undefined || found.size === size)) continue;
+    const uses = await findUses(level, digest, (id) => names.get(id));
+    lost.push({ digest, problem: found === undefined ? 'missing' : 'size', uses });
   }
+  return lost;
 }
 
 /** A read restores bytes from the quarantine. */

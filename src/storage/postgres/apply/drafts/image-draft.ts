@@ -4,6 +4,7 @@ import type { ImageKey, ManifestRecord } from '../../../../ports/metadata/images
 import type { BlobLink, TagRecord } from '../../../../ports/metadata/metadata.js';
 import type { PullRecord } from '../../../../ports/metadata/pulls.js';
 import type { TrashItem } from '../../../../ports/metadata/trash.js';
+import type { CountChange } from '../../../image-content.js';
 import { Rows } from './rows.js';
 
 /** The counts of an image, as its row has them. */
@@ -15,17 +16,6 @@ export interface ImageCounts {
   readonly bytes: number;
   readonly updatedAt: number;
   readonly pushedAt: number;
-}
-
-/** The additions of a change to the counts. Times are those of the change. */
-export interface CountChange {
-  readonly manifests?: number;
-  readonly tags?: number;
-  readonly links?: number;
-  readonly trashed?: number;
-  readonly bytes?: number;
-  readonly when?: number;
-  readonly pushedAt?: number;
 }
 
 /** The counts of an image without content. */

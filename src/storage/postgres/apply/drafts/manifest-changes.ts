@@ -4,6 +4,7 @@ import type { ManifestRecord } from '../../../../ports/metadata/images.js';
 import type { Change } from '../../../../ports/metadata/metadata.js';
 import type { TrashItem } from '../../../../ports/metadata/trash.js';
 import { ConflictError } from '../../../../util/conflict-error.js';
+import { describeTrash } from '../../../image-content.js';
 import { forgetTouch, putLinkCandidate, reweighLink } from './image-changes.js';
 import type { ImageDraft } from './image-draft.js';
 import type { RegistryDraft } from './registry-draft.js';
@@ -38,7 +39,7 @@ export function deleteManifest(
   const item =
     trashUntil === undefined
       ? undefined
-      : describeTrash(image, registry, before, tags, { deletedAt: when, until: trashUntil });
+      : describeTrash(image.at, before, tags, { deletedAt: when, until: trashUntil, by: registry.by?.actor });
   // Done before the count, which would forget an image that is empty in between.
   if (item !== undefined) putTrash(image, item);
   image.count({ manifests: -1, tags: -tags.length, bytes, when });
@@ -166,16 +167,4 @@ function reviveLink(image: ImageDraft, digest: Digest): void {
 
 function tagsOf(image: ImageDraft, digest: Digest): Tag[] {
   return [...image.tags.entries()].filter(([, tag]) => tag.digest === digest).map(([name]) => name);
-}
-
-function describeTrash(
-  image: ImageDraft,
-  registry: RegistryDraft,
-  manifest: ManifestRecord,
-  tags: readonly Tag[],
-  times: { readonly deletedAt: number; readonly until: number },
-): TrashItem {
-  const by = registry.by === undefined ? {} : { by: registry.by.actor };
-  const { at } = image;
-  return { at, digest: manifest.digest, manifest, tags: tags.toSorted(), ...times, bytes: 0, ...by };
 }
