@@ -86,7 +86,6 @@ const quotaList = object({ quotas: quotaItems });
 /** The operations of the registry. @type {Readonly<Record<string, Details>>} */
 const registryOperations = {
   'version.check': { answers: { 200: { schema: { type: 'object' } } } },
-  'version.checkHead': { answers: { 200: {} } },
   'token.get': {
     answers: { 200: { schema: ref('AccessToken') } },
   },
@@ -100,7 +99,6 @@ const registryOperations = {
     answers: { 201: blobCreated, 202: { headers: uploadHeaders } },
   },
   'upload.status': { answers: { 204: { headers: uploadHeaders } } },
-  'upload.statusHead': { answers: { 204: { headers: uploadHeaders } } },
   'upload.append': { parameters: [contentRange], body: binary, answers: { 202: { headers: uploadHeaders } } },
   'upload.complete': {
     parameters: [contentRange],

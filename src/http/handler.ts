@@ -104,7 +104,8 @@ function report(
   const { req, facts } = arrival;
   const { method = '', url = '' } = req;
   const { status, errorCode } = outcome;
-  if (audited === true && method !== 'GET' && errorCode === undefined) {
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (audited === true && !isRead && errorCode === undefined) {
     const made = { method, url: shownUrl(url), status, made: outcome.made };
     runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }

@@ -22,13 +22,11 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
   const directory = (): RepositoryDirectory => parts().directory;
   const handlers: { readonly [O in RegistryOp]: Handler<RegistryParams<O>> } = {
     'version.check': checkVersion,
-    'version.checkHead': checkVersion,
     'token.get': createGetToken(parts),
     'token.post': createPostToken(parts),
     'catalog.list': createListCatalog(parts),
     'upload.start': uploads.createStartUpload(directory),
     'upload.status': uploads.getUploadStatus,
-    'upload.statusHead': uploads.getUploadStatus,
     'upload.append': uploads.appendUpload,
     'upload.complete': uploads.completeUpload,
     'upload.cancel': uploads.cancelUpload,

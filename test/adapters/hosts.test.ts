@@ -165,7 +165,7 @@ describe.each(['', '/registry'])('a registry mounted at "%s"', (place) => {
       ['PUT', `${v2}/nowhere/app/manifests/v1`, 404, 'NAME_UNKNOWN', ''],
       ['GET', `${at}/blobs/sha256:short`, 400, 'DIGEST_INVALID', ''],
       ['POST', `${at}/manifests/v1`, 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
-      ['PATCH', `${at}/tags/list`, 405, 'UNSUPPORTED', 'GET'],
+      ['PATCH', `${at}/tags/list`, 405, 'UNSUPPORTED', 'GET, HEAD'],
       ['DELETE', `${v2}/`, 405, 'UNSUPPORTED', 'GET, HEAD'],
     ])('answers %s %s with %i %s', async (method, path, status, code, allow) => {
       const answer = await client.send(method, path, { headers: json, ...(method === 'GET' ? {} : { body: '{}' }) });

@@ -26,14 +26,6 @@ export const endpoints = [
     summary: 'Confirms that this is a registry.',
   },
   {
-    op: 'version.checkHead',
-    method: 'HEAD',
-    path: '/v2/',
-    access: 'ping',
-    spec: 'end-1',
-    summary: 'The same as GET, without a body.',
-  },
-  {
     op: 'token.get',
     method: 'GET',
     path: '/v2/token',
@@ -76,14 +68,6 @@ export const endpoints = [
     access: 'push',
     spec: 'end-13',
     summary: 'Reports the progress of an upload.',
-  },
-  {
-    op: 'upload.statusHead',
-    method: 'HEAD',
-    path: '/v2/:name/blobs/uploads/:session',
-    access: 'push',
-    spec: 'end-13',
-    summary: 'The same as GET, without a body.',
   },
   {
     op: 'upload.append',

@@ -166,13 +166,15 @@ export class RouteTable<Row extends Endpoint> {
     for (const row of rows) {
       const route = routes.get(row.path) ?? compile<Row>(row.path);
       route.rows.set(row.method, row);
+      // The reply leaves out the body. Health checks and `curl -I` ask so (RFC 9110, 9.1).
+      if (row.method === 'GET' && !route.rows.has('HEAD')) route.rows.set('HEAD', row);
       routes.set(row.path, route);
     }
     this.#routes = [...routes.values()];
   }
 
   /**
-   * Returns the matching row, or `undefined` if no row has this path.
+   * Returns the matching row, or `undefined` if no row has this path. The row of a GET also matches HEAD, unless HEAD has its own.
    * @param path absolute, percent-encoded, without query. A row that ends in "/" also matches a path without it.
    * @throws RegistryError UNSUPPORTED 405 with `Allow` when the path exists only for other methods; errors of the parsers.
    */

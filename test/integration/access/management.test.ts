@@ -57,6 +57,7 @@ it('the log has a line for each change, with the user, and for nothing else', as
   await root('DELETE', `/api/v1/rules/${id}`);
   await as(basic('keeper'))('DELETE', '/api/v1/rules/declared-1');
   await root('GET', '/api/v1/rules');
+  await root('HEAD', '/api/v1/rules');
   await manage(root, 'POST', 'keys', {});
   const changed = server.log.filter(({ message }) => message === 'changed through the management API');
   const told = (op: string, status: number): object => ({

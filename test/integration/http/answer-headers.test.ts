@@ -120,6 +120,40 @@ describe('every answer of the server', () => {
   });
 });
 
+describe('a HEAD', () => {
+  it.each<[what: string, path: string | (() => string), status: number]>([
+    ['version check', '/v2/', 200],
+    ['catalog', '/v2/_catalog?n=1', 200],
+    ['tags', '/v2/hub/team/app/tags/list', 200],
+    ['tags of a pass-through', '/v2/pass/team/app/tags/list', 200],
+    ['tags of an unknown image', '/v2/local/none/tags/list', 404],
+    ['referrers', `/v2/local/team/app/referrers/${missing}`, 200],
+    ['referrers of a pass-through', `/v2/pass/team/app/referrers/${missing}`, 200],
+    ['token endpoint without rules', '/v2/token', 404],
+    ['unknown endpoint', '/v2/local', 404],
+    ['health', '/api/v1/health', 200],
+    ['repositories', '/api/v1/repositories', 200],
+    ['manifest of an image', '/api/v1/repositories/hub/images/team/app/manifest?reference=v1', 200],
+    ['archive', '/api/v1/repositories/hub/export?name=team/app:v1', 200],
+    ['OpenAPI document', '/api/v1/openapi.json', 200],
+    ['unknown query parameter', '/api/v1/repositories?none=1', 400],
+    ['liveness', '/healthz', 200],
+  ])('is answered with the headers of GET, without a body: %s', async (_what, path, status) => {
+    const target = typeof path === 'string' ? path : path();
+    const shown = async (method: 'HEAD' | 'GET'): Promise<object> => {
+      const { status: got, headers, body } = await client.send(method, target);
+      expect(body.length).toBe(method === 'HEAD' ? 0 : Number(headers['content-length']));
+      // The client closes the connection after a HEAD.
+      const varying = ['date', 'age', 'x-cache', 'x-request-id', 'connection', 'keep-alive'];
+      const kept = Object.entries(headers).filter(([name]) => !varying.includes(name));
+      return { status: got, ...Object.fromEntries(kept) };
+    };
+    const head = await shown('HEAD');
+    expect(head).toMatchObject({ status });
+    expect(head).toEqual(await shown('GET'));
+  });
+});
+
 describe('content that an upstream labels as a web page', () => {
   it.each<[what: string, path: string | (() => string), status: number, type: string]>([
     ['blob of a pass-through', () => `/v2/pass/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
@@ -127,10 +161,9 @@ describe('content that an upstream labels as a web page', () => {
     ['manifest of a virtual over it', '/v2/through/team/app/manifests/v1', 200, types.ociImage],
     ['blob of a virtual over it', () => `/v2/through/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
     ['blob of a cache', () => `/v2/hub/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
-  ])('keeps its registry type or is sent as bytes: %s', async (what, path, status, type) => {
+  ])('keeps its registry type or is sent as bytes: %s', async (_what, path, status, type) => {
     const take = fault.fault(/./, { headers: html });
-    // The list of referrers does not support HEAD.
-    for (const method of what.startsWith('referrers') ? (['GET'] as const) : (['HEAD', 'GET'] as const)) {
+    for (const method of ['HEAD', 'GET'] as const) {
       const answer = await client.send(method, typeof path === 'string' ? path : path());
       expect([answer.status, answer.header('content-type')], answer.body.toString('latin1')).toEqual([status, type]);
       expect(answer.headers['content-disposition']).toBeUndefined();

@@ -177,7 +177,7 @@ describe('a request', () => {
     ['OPTIONS', 'http://a/v2/', 405, 'UNSUPPORTED', 'GET, HEAD'],
     ['OPTIONS', '/v2/local/app/manifests/v1', 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
     ['TRACE', '/v2/local/app/manifests/v1', 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
-    ['OPTIONS', '/api/v1/health', 405, 'UNSUPPORTED', 'GET'],
+    ['OPTIONS', '/api/v1/health', 405, 'UNSUPPORTED', 'GET, HEAD'],
   ])('%s %s is answered %i %s', async (method, target, status, code, allow) => {
     const answer = await exchangeRaw(port, rawHead(method, target));
     const { errors } = JSON.parse(answer.body) as { errors: { code: string }[] };

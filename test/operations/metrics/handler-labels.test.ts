@@ -4,13 +4,11 @@ import { endpoints } from '../../../src/protocol/tables/endpoints.js';
 
 const labels: Readonly<Record<string, string>> = {
   'version.check': 'base',
-  'version.checkHead': 'base',
   'token.get': 'token',
   'token.post': 'token',
   'catalog.list': 'catalog',
   'upload.start': 'blob_upload',
   'upload.status': 'blob_upload_chunk',
-  'upload.statusHead': 'blob_upload_chunk',
   'upload.append': 'blob_upload_chunk',
   'upload.complete': 'blob_upload_chunk',
   'upload.cancel': 'blob_upload_chunk',

@@ -12,7 +12,10 @@ describe('RouteTable over /v2', () => {
   it.each([
     ['GET', '/v2', 'version.check', {}],
     ['GET', '/v2/', 'version.check', {}],
-    ['HEAD', '/v2/', 'version.checkHead', {}],
+    ['HEAD', '/v2/', 'version.check', {}],
+    ['HEAD', '/v2/_catalog', 'catalog.list', {}],
+    ['HEAD', '/v2/a/tags/list', 'tag.list', { name: 'a' }],
+    ['HEAD', '/v2/a/manifests/x', 'manifest.stat', { name: 'a', reference: { tag: 'x' } }],
     ['GET', '/v2/_catalog', 'catalog.list', {}],
     ['POST', '/v2/a/blobs/uploads', 'upload.start', { name: 'a' }],
     ['POST', '/v2/a/blobs/uploads/', 'upload.start', { name: 'a' }],
@@ -59,13 +62,13 @@ describe('RouteTable over /v2', () => {
 
   it.each([
     ['POST', '/v2/', 'GET, HEAD'],
-    ['DELETE', '/v2/_catalog', 'GET'],
-    ['DELETE', '/v2/a/tags/list', 'GET'],
-    ['HEAD', '/v2/a/tags/list', 'GET'],
+    ['DELETE', '/v2/_catalog', 'GET, HEAD'],
+    ['DELETE', '/v2/a/tags/list', 'GET, HEAD'],
     ['POST', `/v2/a/blobs/${hello}`, 'HEAD, GET, DELETE'],
     ['POST', '/v2/a/manifests/x', 'HEAD, GET, PUT, DELETE'],
     ['POST', `/v2/a/blobs/uploads/${session}`, 'GET, HEAD, PATCH, PUT, DELETE'],
     ['GET', '/v2/a/blobs/uploads/', 'POST'],
+    ['HEAD', '/v2/a/blobs/uploads/', 'POST'],
     ['PUT', '/v2/a/blobs/uploads/', 'POST'],
     ['OPTIONS', '/v2/a/manifests/x', 'HEAD, GET, PUT, DELETE'],
     ['get', '/v2/', 'GET, HEAD'],
