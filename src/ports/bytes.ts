@@ -33,6 +33,8 @@ export interface BlobContent {
   readonly size: number;
   /** The file that holds the bytes, for a web server in front that sends it. */
   readonly path?: string | undefined;
+  /** The bytes, or the requested range, if they are in memory. */
+  readonly bytes?: Buffer | undefined;
   /**
    * Writes the bytes, or the requested range, to the sink. Respects backpressure and does not end the sink. Resolves
    * when the sink has taken the last byte. Rejects when the sink closes early or the bytes cannot be read. The store

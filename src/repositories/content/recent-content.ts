@@ -50,15 +50,18 @@ export class RecentContent {
     const content = await blobs.read(digest, range);
     if (content === undefined || content.size > maxBlobBytes || this.#bytes === undefined) return content;
     const { size, path } = content;
+    const part = (bytes: Buffer): Buffer => (range === undefined ? bytes : bytes.subarray(range.start, range.end + 1));
+    const kept = this.get(digest);
+    if (kept !== undefined) return { size, path, bytes: part(kept), writeTo: (sink) => writeBytes(sink, part(kept)) };
     const readWhole = async (): Promise<Buffer | undefined> => {
       const whole = range === undefined ? content : await blobs.read(digest);
       return whole?.size === size ? this.read(digest, whole) : undefined;
     };
     const writeTo = async (sink: Writable): Promise<void> => {
-      const bytes = this.get(digest) ?? (await readWhole());
+      const bytes = await readWhole();
       // The client verifies the digest, and reports the damage best.
       if (bytes === undefined) return content.writeTo(sink);
-      return writeBytes(sink, range === undefined ? bytes : bytes.subarray(range.start, range.end + 1));
+      return writeBytes(sink, part(bytes));
     };
     return { size, path, writeTo };
   }

@@ -50,6 +50,13 @@ describe('RecentContent', () => {
     expect(reads).toEqual([undefined]);
   });
 
+  it('has the bytes of a blob once it was sent, and of a range of it', async () => {
+    expect((await open(digest))?.bytes).toBeUndefined();
+    await sent(digest, { start: 4, end: 16 });
+    expect((await open(digest))?.bytes).toEqual(bytes);
+    expect((await open(digest, { start: 24, end: 28 }))?.bytes).toEqual(Buffer.from('image'));
+  });
+
   it('sends ranges of the whole blob that it read', async () => {
     expect(await sent(digest, { start: 4, end: 16 })).toBe('configuration');
     expect(await sent(digest, { start: 24, end: 28 })).toBe('image');

@@ -32,11 +32,11 @@ export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params
   const content = await blob.content(range);
   if (content === undefined) throw blobUnknown(digest);
   if (range === undefined)
-    return { status: 200, headers: describe(digest), body: { content, length: size }, provenance };
+    return { status: 200, headers: describe(digest), body: content.bytes ?? { content, length: size }, provenance };
   return {
     status: 206,
     headers: { ...describe(digest), 'Content-Range': `bytes ${range.start}-${range.end}/${size}` },
-    body: { content, length: range.end - range.start + 1 },
+    body: content.bytes ?? { content, length: range.end - range.start + 1 },
     provenance,
   };
 };
