@@ -1,6 +1,7 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
 import {
   formatPlatform,
+  matchesPlatform,
   parseIndex,
   readImageParts,
   type ArchiveDescriptor,
@@ -32,7 +33,7 @@ export async function choosePlatform(
   const platforms = new Set<string>();
   const walk = walkManifests(source, top, (children) => {
     for (const child of children) for (const own of platformOf(child)) platforms.add(own);
-    const child = children.find((entry) => matchesPlatform(entry, platform));
+    const child = children.find((entry) => isFor(entry, platform));
     return child === undefined ? [] : [child];
   });
   for await (const manifest of walk) if (!isIndexType(manifest.mediaType)) return manifest;
@@ -70,9 +71,8 @@ async function* walkManifests(
   }
 }
 
-/** Returns whether an entry is for the platform. `linux/arm` matches all of its variants. */
-function matchesPlatform(entry: ArchiveDescriptor, platform: string): boolean {
-  return platformOf(entry).some((own) => own === platform || own.startsWith(`${platform}/`));
+function isFor(entry: ArchiveDescriptor, platform: string): boolean {
+  return platformOf(entry).some((own) => matchesPlatform(own, platform));
 }
 
 function platformOf({ platform, digest }: ArchiveDescriptor): readonly string[] {
@@ -93,7 +93,7 @@ export async function chooseLoadable(source: ExportSource, top: ManifestContent)
     const images = children.filter(
       ({ mediaType, platform }) => manifestTypes.includes(mediaType) && platform?.os !== 'unknown',
     );
-    const usual = images.filter((entry) => matchesPlatform(entry, defaultPlatform));
+    const usual = images.filter((entry) => isFor(entry, defaultPlatform));
     return [...usual, ...images];
   });
   for await (const manifest of walk) {

@@ -1,5 +1,10 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
-import { formatPlatform, parseIndex, type ArchiveDescriptor } from '../../protocol/manifests/archive.js';
+import {
+  formatPlatform,
+  matchesPlatform,
+  parseIndex,
+  type ArchiveDescriptor,
+} from '../../protocol/manifests/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { isIndexType, manifestTypes, parseManifest } from '../../protocol/manifests/manifest.js';
 import { isTag, type Reference, type Tag } from '../../protocol/names.js';
@@ -142,7 +147,7 @@ function chooseChildren(
   if (platforms === undefined) return children;
   const own = children.filter(({ platform }) => {
     const name = platform && formatPlatform(platform);
-    return !name || platforms.some((wanted) => name === wanted || name.startsWith(`${wanted}/`));
+    return !name || platforms.some((wanted) => matchesPlatform(name, wanted));
   });
   const chosen = new Set(own.map((child) => child.digest));
   return children.filter(

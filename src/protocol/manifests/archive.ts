@@ -157,6 +157,24 @@ export function formatPlatform({ os, architecture, variant }: z.infer<typeof pla
   return [os, architecture, ...(variant ? [variant] : [])].join('/');
 }
 
+/** The variants that tools leave out, as containerd does. */
+const defaultVariants: Readonly<Record<string, string>> = { arm64: 'v8', arm: 'v7', amd64: 'v1' };
+
+/**
+ * Returns whether a platform is the wanted one. `linux/arm` matches all of its variants, and `linux/arm64/v8` also
+ * `linux/arm64`: tools write either for the same platform.
+ */
+export function matchesPlatform(platform: string, wanted: string): boolean {
+  if (platform === wanted || platform.startsWith(`${wanted}/`)) return true;
+  return withVariant(platform) === withVariant(wanted);
+}
+
+function withVariant(platform: string): string {
+  const [, architecture = '', variant] = platform.split('/');
+  const added = variant === undefined ? defaultVariants[architecture] : undefined;
+  return added === undefined ? platform : `${platform}/${added}`;
+}
+
 /** Returns the path of a blob in a layout. */
 export function blobPath(digest: Digest): string {
   return `blobs/${digest.replace(':', '/')}`;

@@ -148,22 +148,27 @@ describe('an export', () => {
 });
 
 describe('an export of several platforms', () => {
-  const [amd, arm] = [buildImage('amd64'), buildImage('arm64')];
+  const [amd, arm, old] = [buildImage('amd64'), buildImage('arm64'), buildImage('arm')];
   const on = (built: BuiltImage, architecture: string, more: object = {}): ReturnType<typeof describeBytes> => ({
     ...describeManifest(built.manifest),
     platform: { os: 'linux', architecture, ...more },
   });
   const absent = buildImage('absent');
-  const index = indexManifest([on(arm, 'arm64', { variant: 'v8' }), on(amd, 'amd64'), on(absent, 's390x')]);
+  const index = indexManifest([
+    on(arm, 'arm64', { variant: 'v8' }),
+    on(amd, 'amd64'),
+    on(old, 'arm'),
+    on(absent, 's390x'),
+  ]);
   beforeAll(async () => {
-    for (const built of [amd, arm]) await push('local/multi', built.manifest.digest, built);
+    for (const built of [amd, arm, old]) await push('local/multi', built.manifest.digest, built);
     await pushManifest(client, 'local/multi', '1', index);
   });
 
   it('contains all stored platforms, and linux/amd64 for docker load', async () => {
     const files = await unpack((await ask('name=multi:1')).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(index)] });
-    for (const built of [amd, arm]) expect(files.has(blobFile(built.manifest.bytes))).toBe(true);
+    for (const built of [amd, arm, old]) expect(files.has(blobFile(built.manifest.bytes))).toBe(true);
     expect(json(files, 'manifest.json')).toMatchObject([{ Config: blobFile(amd.config) }]);
   });
 
@@ -171,6 +176,9 @@ describe('an export of several platforms', () => {
     ['linux/arm64', arm],
     ['linux/arm64/v8', arm],
     ['linux/amd64', amd],
+    ['linux/amd64/v1', amd],
+    ['linux/arm/v7', old],
+    ['linux/arm', old],
   ])('contains only the image for %s when this platform is requested', async (platform, built) => {
     const files = await unpack((await ask(`name=multi:1&platform=${platform}`)).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(built.manifest)] });
@@ -178,7 +186,7 @@ describe('an export of several platforms', () => {
     expect(files.size).toBe(3 + 4);
   });
 
-  it.each(['linux/s390x', 'windows/amd64', 'linux/arm'])('is refused for %s', async (platform) => {
+  it.each(['linux/s390x', 'windows/amd64', 'linux/amd64/v3', 'linux/arm/v6'])('is refused for %s', async (platform) => {
     const answer = await ask(`name=multi:1&platform=${platform}`);
     expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
   });

@@ -86,7 +86,7 @@ describe('a sync', () => {
     const index = manifestOf(types.ociIndex, { manifests: entries });
     fault.images.addManifest('app', index, 'v1');
     const status = async (key = ''): Promise<number> => (await client.get(`/v2/mirror/app/manifests/${key}`)).status;
-    await define({ images: ['app'], tags: ['v1'], platforms: ['linux/arm64'] });
+    await define({ images: ['app'], tags: ['v1'], platforms: ['linux/arm64/v8'] });
     expect((await run()).state).toBe('succeeded');
     expect((await client.get('/v2/mirror/app/manifests/v1')).body.equals(index.bytes)).toBe(true);
     expect([await status(arm64?.digest), await status(attestation.digest)]).toEqual([200, 200]);
