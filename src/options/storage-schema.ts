@@ -13,8 +13,8 @@ import {
 import { isRepositoryName } from '../protocol/names.js';
 import { isAddressOrNetwork } from '../util/addresses.js';
 
-/** Stores of the host application. */
-interface GivenStores {
+/** Stores of the host application. Exported because the declarations of other files name it. */
+export interface GivenStores {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
 }
