@@ -144,7 +144,8 @@ export function repositoryGone(): RegistryError {
  * The error of a write that kept conflicting, for example with the deletion of the same bytes. A retry succeeds later.
  */
 export function busy(): RegistryError {
-  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by other requests: try again' });
+  const message = 'the content is being changed by other requests: try again';
+  return new RegistryError('UNAVAILABLE', { message, headers: { 'Retry-After': '1' } });
 }
 
 /** A link of named content, and the image that has it. */

@@ -66,7 +66,8 @@ describe('bytes that are held', () => {
 
     it('can be pushed again after the next pass', async () => {
       await holdCondemned(true);
-      await expect(pushBlobs(scene.writer(), 'other', [layer])).rejects.toThrow('try again');
+      const busy = { code: 'UNAVAILABLE', headers: { 'Retry-After': '1' } };
+      await expect(pushBlobs(scene.writer(), 'other', [layer])).rejects.toMatchObject(busy);
       await collect();
       await pushBlobs(scene.writer(), 'other', [layer]);
       expect(scene.domain.has(layerDigest)).toBe(true);
