@@ -94,6 +94,28 @@ function honoListener(mount: HonoMount<Hono['fetch']>): RequestListener {
   return listener as RequestListener;
 }
 
+describe('Fastify', () => {
+  it('sends the headers that hooks of the host set, unless the registry sets them too', async () => {
+    const app = fastify();
+    app.addHook('onRequest', (_request, reply, done) => {
+      void reply.headers({
+        'Strict-Transport-Security': 'max-age=1',
+        'Content-Type': 'text/plain',
+        'Set-Cookie': ['a', 'b'],
+      });
+      done();
+    });
+    mountInFastify(app, registry);
+    await app.ready();
+    const client = await clientOf((req, res) => app.routing(req, res));
+    const answer = await client.get('/v2/');
+    expect(answer.header('strict-transport-security')).toBe('max-age=1');
+    expect(answer.header('content-type')).toBe('application/json');
+    expect(answer.headers['set-cookie']).toEqual(['a', 'b']);
+    expect((await client.get('/other')).header('strict-transport-security')).toBe('max-age=1');
+  });
+});
+
 describe.each(mounts)('the management API in %s', (_host, mount) => {
   it('is not served unless it is mounted', async () => {
     const client = await clientOf(await mount({}));

@@ -19,7 +19,7 @@ import {
 } from 'artifactapi';
 import { mountRegistry as mountInConnect } from 'artifactapi/connect';
 import { mountRegistry as mountInExpress } from 'artifactapi/express';
-import { mountRegistry as mountInFastify } from 'artifactapi/fastify';
+import { mountRegistry as mountInFastify, type FastifyApp } from 'artifactapi/fastify';
 import { mountRegistry as mountInHono } from 'artifactapi/hono';
 import { mountRegistry as mountInKoa } from 'artifactapi/koa';
 import { createRegistryListener, createRegistryMiddleware, type MountOptions } from 'artifactapi/node';
@@ -77,6 +77,8 @@ mountInConnect(connect(), registry, options);
 mountInFastify(fastify(), registry, options);
 mountInFastify(fastify({ logger: true }), registry);
 mountInFastify(fastify({ https: {} }), registry);
+// TypeScript 7 refuses an app where this is the type of a plugin. The version of this repository accepts both.
+expectTypeOf<Parameters<FastifyApp['register']>>().toEqualTypeOf<[plugin: never]>();
 mountInKoa(new Koa(), registry, options);
 mountInKoa(new Koa<{ user: string }, { tenant: string }>(), registry);
 serve({ ...mountInHono(new Hono(), registry, options), port: 0, serverOptions: { requestTimeout: 0 } });
