@@ -9,7 +9,10 @@ const wordings: readonly (readonly [pattern: RegExp, wording: string])[] = [
   [/^required option '(.*)' not specified$/, '$1 is required'],
   [/^missing required argument '(.*)'$/, '<$1> is required'],
   [/^(unknown option|unknown command) '(.*)'$/s, '$1 "$2"'],
-  [/^too many arguments.* Expected (\d+) arguments? but got (\d+)\.$/, 'too many arguments: expected $1, got $2'],
+  [
+    /^too many arguments for '(.*)'\. Expected (\d+) arguments? but got (\d+)\.$/,
+    'too many arguments for "$1": expected $2, got $3',
+  ],
 ];
 
 /** Rewords an error message of commander in the style of the other messages of the command. */

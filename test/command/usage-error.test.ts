@@ -33,7 +33,7 @@ describe('artifactapi explains in the form of its own messages', () => {
     ['an option with a short form and without its value', ['export', '-o'], '--output needs a value: --output <file>'],
     ['a missing required option', ['repair'], '--data <folder> is required'],
     ['a missing argument', ['import', '--to', 'x'], '<file> is required'],
-    ['an argument too many', ['serve', 'x'], 'too many arguments: expected 0, got 1'],
+    ['an argument too many', ['serve', 'x'], 'too many arguments for "serve": expected 0, got 1'],
   ])('%s', async (_title, args, expected) => {
     expect(await refuse(...args)).toBe(`artifactapi: ${expected}\nRun with --help for usage\n`);
   });

@@ -87,7 +87,7 @@ describe('artifactapi', () => {
     ['explain local/app:', 2, /invalid image "local\/app:"/],
     ['images --nothing', 2, /unknown option "--nothing"/],
     ['nothing', 2, /unknown command "nothing"/],
-    ['users nothing here', 2, /too many arguments/],
+    ['users nothing here', 2, /too many arguments for "list": expected 0, got 2/],
     ['repositories create x', 2, /--type or --file is required/],
     ['repositories create x --type other', 2, /--type: "other" must be one of local, remote, virtual/],
     ['repositories update x --set broken', 2, /invalid setting "broken"/],

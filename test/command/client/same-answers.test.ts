@@ -118,6 +118,7 @@ const table: readonly (readonly [command: string, code?: number])[] = [
   ['refresh local/team/app:v1', 1],
   ['refresh hub', 2],
   ['probe local', 1],
+  ['probe hub', 1],
   ['gc --dry-run'],
   ['gc --yes'],
   ['gc --grace 0 --dry-run'],

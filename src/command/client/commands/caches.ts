@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CommandIo } from '../../command-io.js';
+import { CommandError, type CommandIo } from '../../command-io.js';
 import type { Document } from '../api-client.js';
 import { addClientCommand, addConsentFlags, carryOut, type ConsentFlags, type Run } from '../client-command.js';
 import type { Column } from '../format.js';
@@ -68,12 +68,17 @@ function addProbe(program: Command, io: CommandIo): void {
     io,
     {
       usage: 'probe <repository>',
-      description: 'Check whether the upstream of a repository answers; an answer closes the circuit breaker',
+      description:
+        'Check whether the upstream of a repository answers; exits with 1 if not. An answer closes the circuit breaker',
       summary: 'Check whether the upstream of a repository answers',
       examples: ['artifactapi probe hub'],
     },
-    async ({ client, output }, repository) =>
-      output.document(await client.request('upstream.probe', { params: { repository } }), probeColumns),
+    async ({ client, output }, repository) => {
+      const probe = await client.request('upstream.probe', { params: { repository } });
+      output.document(probe, probeColumns);
+      const { reason } = probe as { readonly reason: string | null };
+      if (reason !== null) throw new CommandError(`the upstream of "${repository}" does not answer: ${reason}`);
+    },
   );
 }
 

@@ -29,7 +29,7 @@ const columns: readonly Column[] = [
   ['name', 'name'],
   ['type', 'repo_type'],
   ['origin', 'origin'],
-  ['upstream', ({ url, members }) => url ?? members],
+  ['upstream', ({ url, members }) => url ?? (members as readonly Document[] | undefined)?.map(({ name }) => name)],
   ['description', 'description'],
 ];
 

@@ -32,7 +32,7 @@ const figureColumns: readonly Column[] = [
   ['size', 'bytes', 'bytes'],
   ['only here', 'unique_bytes', 'bytes'],
   ['last push', 'pushed_at', 'time'],
-  ['upstream', ({ upstream }) => (upstream as Document | undefined)?.['state']],
+  ['upstream', ({ upstream }) => describeBreaker((upstream as Document | undefined)?.['state'])],
 ];
 
 const problemColumns: readonly Column[] = [
@@ -99,6 +99,12 @@ export function addServerCommands(program: Command, io: CommandIo): void {
       else await output.list(changes, changeColumns, 'nothing has changed');
     },
   );
+}
+
+/** Names what a state of the circuit breaker means for requests: people read `closed` as the state of the upstream. */
+function describeBreaker(state: unknown): unknown {
+  if (state === 'closed') return 'ok';
+  return state === 'open' ? 'paused' : state;
 }
 
 function statusOf(components: unknown, name: string): unknown {
