@@ -129,7 +129,12 @@ export class RuledAccess implements AccessControl {
     const { grants } = principal;
     // Like distribution, 401 and not 403: the client then requests a token that grants more.
     if (grants !== undefined)
-      return unauthorized(this.#parts.challenge, question, 'the token does not allow this', 'insufficient_scope');
+      return unauthorized(
+        this.#parts.challenge,
+        question,
+        'the token does not allow this: the user may lack the permission',
+        'insufficient_scope',
+      );
     if (isAnonymous(principal)) return unauthorized(this.#parts.challenge, question);
     return new RegistryError('DENIED', { detail: describeRequired(question) });
   }

@@ -82,6 +82,10 @@ export class HtpasswdFile {
     try {
       problems = await this.#read(await versionOf(this.#path));
     } catch (cause) {
+      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
+        const advice = `create it with htpasswd -B -C 10 -c ${this.#path} <name>`;
+        throw new HtpasswdError(`the htpasswd file "${this.#path}" does not exist: ${advice}`, { cause });
+      }
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new HtpasswdError(`the htpasswd file "${this.#path}" cannot be read: ${reason}`, { cause });
     }

@@ -72,7 +72,9 @@ export function explainStorageError(cause: unknown, folder: string | undefined):
   }
   if (folder === undefined) return new StartError(`the registry cannot be opened: ${messagesOf(cause)}`, cause);
   const explain = (text: string): StartError => new StartError(`the data folder "${folder}" ${text}`, cause);
-  switch (codeOf(cause)) {
+  // Node creates all missing folders of a path, so a folder that is missing then is the target of a broken link.
+  const isBrokenLink = cause instanceof Error && 'syscall' in cause && cause.syscall === 'mkdir';
+  switch (codeOf(cause) === 'ENOENT' && isBrokenLink ? 'ENOTDIR' : codeOf(cause)) {
     case 'EACCES':
     case 'EPERM':
       return explain(
@@ -82,7 +84,7 @@ export function explainStorageError(cause: unknown, folder: string | undefined):
       return explain('is on a read-only file system: choose another with --data');
     case 'ENOTDIR':
     case 'EEXIST':
-      return explain('cannot be created: a part of this path is a file. Choose another with --data');
+      return explain('cannot be created: a part of this path is a file, or a broken link. Choose another with --data');
     case 'ENOSPC':
     case 'EDQUOT':
       return explain('cannot be opened: the disk is full');

@@ -107,6 +107,7 @@ function messageOf(issue: z.core.$ZodIssue): string {
 
 function nameOfType(type: string): string {
   if (type === 'array') return 'a list';
+  if (type === 'boolean') return 'true or false';
   return `${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`;
 }
 

@@ -127,7 +127,7 @@ export class LocalRepository implements Repository {
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
     const record = await this.#findManifest(this.#at(image), reference);
     const common = { repository: this.config.name, type: this.config.type, image };
-    if (record === undefined) return { ...common, answer: 'absent', reason: 'never pushed here' };
+    if (record === undefined) return { ...common, answer: 'absent', reason: 'not stored here' };
     return { ...common, answer: 'stored', reason: 'pushed here', digest: record.digest };
   }
 

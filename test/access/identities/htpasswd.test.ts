@@ -123,9 +123,11 @@ describe('HtpasswdSource.open', () => {
     await expect(open('a:b\nc:d\ne:f\n')).rejects.toThrow(/line 1: .* \(and 2 more invalid lines\)$/);
   });
 
-  it('rejects with the path of a missing file', async () => {
+  it('rejects a missing file with the command that creates it', async () => {
     const options = { path, verifier, throttle, runtime: { now: () => now, log } };
-    await expect(HtpasswdSource.open(options)).rejects.toThrow(`the htpasswd file "${path}" cannot be read: ENOENT`);
+    await expect(HtpasswdSource.open(options)).rejects.toThrow(
+      `the htpasswd file "${path}" does not exist: create it with htpasswd -B -C 10 -c ${path} <name>`,
+    );
   });
 });
 

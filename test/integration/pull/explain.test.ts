@@ -52,7 +52,11 @@ it('explain reports which repository would answer, from where, how fresh and why
   clock.advance(61);
   expect(await explain('name=hub/team/app&reference=v1')).toMatchObject({ answer: 'revalidate' });
   expect(await explain('name=through/team/app&reference=v1')).toMatchObject({ answer: 'upstream' });
-  expect(await explain('name=local/team/app')).toMatchObject({ repository: 'local', answer: 'absent' });
+  expect(await explain('name=local/team/app')).toMatchObject({
+    repository: 'local',
+    answer: 'absent',
+    reason: 'not stored here', // also true of a deleted tag, which was pushed once
+  });
 
   const virtual = await explain('name=team/app&reference=v1');
   expect(virtual).toMatchObject({ repository: 'all', type: 'virtual', answer: 'revalidate' });

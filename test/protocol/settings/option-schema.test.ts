@@ -46,16 +46,18 @@ describe('a wrong value', () => {
     list: z.array(z.string()),
     settings: z.object({}),
     mode: z.enum(['follow', 'pass']),
+    isOn: z.boolean(),
     size: z.number().check(z.minimum(1), z.maximum(9)),
     ttl: z.number('must be a number of seconds'),
   });
-  const right = { list: [], settings: {}, mode: 'pass', size: 5, ttl: 1 };
+  const right = { list: [], settings: {}, mode: 'pass', isOn: true, size: 5, ttl: 1 };
 
   it.each([
     ['list', undefined, 'is required'],
     ['list', 'a', 'must be a list'],
     ['settings', 1, 'must be an object'],
     ['mode', 'skip', 'must be "follow" or "pass"'],
+    ['isOn', 'yes', 'must be true or false'],
     ['size', 0, 'must be at least 1'],
     ['size', 10, 'must be at most 9'],
     ['ttl', '5m', 'must be a number of seconds'],

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -84,9 +84,12 @@ describe('artifactapi', () => {
     ],
     ['a data folder that is a file', ['--data', 'a-file'], /data folder ".*a-file" cannot be created/],
     ['a data folder under a file', ['--data', 'a-file/data'], /data folder ".*a-file\/data" cannot be created/],
+    ['a data folder that is a broken link', ['--data', 'a-link'], /data folder ".*a-link" cannot be created/],
     ['a data folder of another release', ['--data', 'newer'], /newer has layout version "99"/],
   ])('refuses %s with an explanation and status 1', async (_what, args, expected) => {
     await writeFile(path.join(folder, 'a-file'), 'text');
+    await rm(path.join(folder, 'a-link'), { force: true });
+    await symlink('nowhere/data', path.join(folder, 'a-link'));
     await mkdir(path.join(folder, 'newer'), { recursive: true });
     await writeFile(path.join(folder, 'newer/VERSION'), '99\n');
     const { code, stdout, stderr } = await run(['serve', '--port', '0', ...args]).ended();

@@ -49,7 +49,7 @@ export function decodeJobRequest(document: unknown): {
   const problems: Problem[] = Object.keys(rest)
     .filter((key) => /[A-Z]/.test(key))
     .map((key) => ({ path: key, problem: describeUnknown(key, ['kind', 'dry_run']) }));
-  if (typeof dryRun !== 'boolean') problems.push({ path: 'dry_run', problem: 'must be a boolean' });
+  if (typeof dryRun !== 'boolean') problems.push({ path: 'dry_run', problem: 'must be true or false' });
   if (typeof kind !== 'string') problems.push({ path: 'kind', problem: 'must be a string' });
   if (typeof kind !== 'string' || typeof dryRun !== 'boolean' || problems.length > 0) throw problemsFound(problems);
   // `mapKeys` returns an object for an object.
@@ -110,8 +110,8 @@ export const importParamsSchema = strictOptions({
   repository: z
     .string('must be the name of a repository')
     .check(z.refine(isRepositoryName, 'must be the name of a repository')),
-  copy: z._default(z.boolean('must be a boolean'), false),
-  verify: z._default(z.boolean('must be a boolean'), false),
+  copy: z._default(z.boolean('must be true or false'), false),
+  verify: z._default(z.boolean('must be true or false'), false),
 });
 
 /** The parameters of a scrub: all repositories or one, and the rate at which blobs are read. */
