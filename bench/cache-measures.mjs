@@ -99,7 +99,7 @@ function warm(name, title, connections, place) {
     needs: ['image'],
     writes: false,
     sources: 0,
-    run: ({ prefix, ...context }) => runRequests(context, connections, `/v2/${prefix}${place}`),
+    run: ({ prefix, ...context }) => runRequests(context, 'get', connections, `/v2/${prefix}${place}`),
   };
 }
 
@@ -117,17 +117,19 @@ function passthrough() {
     run: ({ prefix, drain, server, options: { seconds, warmSeconds } }) => {
       // Both servers are JavaScript, which needs a long warm-up.
       const options = { seconds, warmSeconds: 6 * warmSeconds };
-      return runRequests({ drain, server, options }, 64, `/v2/${prefix}${staticManifest}`);
+      return runRequests({ drain, server, options }, 'get', 64, `/v2/${prefix}${staticManifest}`);
     },
   };
 }
 
 /**
+ * Warms the server up with requests for a path, and measures more of them.
  * @param {{ drain: string, server: import('./server-process.mjs').ServerProcess, options: Durations }} context
+ * @param {'get' | 'head'} command
  * @param {number} connections
  * @param {string} path
  */
-async function runRequests({ drain, server, options: { seconds, warmSeconds } }, connections, path) {
-  await runLoad(drain, 'get', server, { connections, seconds: warmSeconds }, [path]);
-  return byCount(await runLoad(drain, 'get', server, { connections, seconds }, [path]));
+export async function runRequests({ drain, server, options: { seconds, warmSeconds } }, command, connections, path) {
+  await runLoad(drain, command, server, { connections, seconds: warmSeconds }, [path]);
+  return byCount(await runLoad(drain, command, server, { connections, seconds }, [path]));
 }

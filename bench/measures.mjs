@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { recyclePages, warmMemory } from './workspace.mjs';
 import { archiveMeasures } from './archive-measures.mjs';
-import { cacheMeasures, miss } from './cache-measures.mjs';
+import { cacheMeasures, miss, runRequests } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
 
@@ -134,11 +134,7 @@ function requests(name, title, command, place) {
     needs: ['image'],
     writes: false,
     sources: 0,
-    run: async ({ drain, server, prefix, options: { seconds, warmSeconds } }) => {
-      const path = `/v2/${prefix}${place}`;
-      await runLoad(drain, command, server, { connections: 64, seconds: warmSeconds }, [path]);
-      return byCount(await runLoad(drain, command, server, { connections: 64, seconds }, [path]));
-    },
+    run: ({ prefix, ...context }) => runRequests(context, command, 64, `/v2/${prefix}${place}`),
   };
 }
 

@@ -22,8 +22,9 @@ import { itemsOf, readAll } from '../../../util/pages.js';
 
 const pageSize = 256;
 
-/** The outcome of a plan. */
+/** The outcome of a plan, as far as it is carried out. */
 interface Outcome {
+  readonly plan: DeletionPlan;
   readonly tags: Map<Tag, Digest>;
   readonly manifests: Map<Digest, ManifestRecord>;
   readonly stays: StayingManifest[];
@@ -54,6 +55,7 @@ export class BulkDeletion {
     const plan = await planPermitted({ ...this.#image, immutableBy }, targets, this.#parts, change);
     const manifests = new Map([...plan.going].map(([digest, { record }]) => [digest, record]));
     const planned: Outcome = {
+      plan,
       tags: new Map(plan.tags),
       manifests,
       stays: [...plan.stays],
@@ -79,6 +81,7 @@ export class BulkDeletion {
 
   async #carryOut(caller: Caller, plan: DeletionPlan): Promise<Outcome> {
     const outcome: Outcome = {
+      plan,
       tags: new Map(),
       manifests: new Map(),
       stays: [...plan.stays],
@@ -86,7 +89,7 @@ export class BulkDeletion {
     };
     const isImmutable = (tag: Tag): boolean => this.#patternOf(tag) !== undefined;
     for (const batch of batchesOf([...plan.going.values()], ({ holders }) => holders.tags.some(isImmutable))) {
-      await this.#deleteManifests(caller, plan, batch, outcome);
+      await this.#deleteManifests(caller, batch, outcome);
     }
     const left = [...plan.tags].filter(([tag, digest]) => !outcome.tags.has(tag) && !isRefused(outcome, tag, digest));
     for (const batch of batchesOf(left, ([tag]) => isImmutable(tag))) await this.#deleteTags(caller, batch, outcome);
@@ -94,14 +97,9 @@ export class BulkDeletion {
   }
 
   /** Deletes manifests with their tags in one write. Leaves out those that changed since the plan was made. */
-  async #deleteManifests(
-    caller: Caller,
-    plan: DeletionPlan,
-    batch: readonly PlannedManifest[],
-    outcome: Outcome,
-  ): Promise<void> {
+  async #deleteManifests(caller: Caller, batch: readonly PlannedManifest[], outcome: Outcome): Promise<void> {
     for (let attempt = 0; attempt <= maxRetries; attempt++) {
-      const { doomed, require, stays } = await this.#checkAgain(plan, batch, outcome);
+      const { doomed, require, stays } = await this.#checkAgain(batch, outcome);
       const when = this.#parts.runtime.now();
       const changes = [...doomed.values()].map(({ record }) => deletionOf(this.#config, this.#at, record.digest, when));
       const tags = [...doomed.values()].flatMap(({ holders }) => holders.tags);
@@ -118,7 +116,7 @@ export class BulkDeletion {
   }
 
   /** Reads what holds each manifest of a batch now. */
-  async #checkAgain(plan: DeletionPlan, batch: readonly PlannedManifest[], outcome: Outcome) {
+  async #checkAgain(batch: readonly PlannedManifest[], outcome: Outcome) {
     const doomed = new Map<Digest, PlannedManifest>();
     const require: Precondition[] = [];
     const stays: StayingManifest[] = [];
@@ -126,7 +124,7 @@ export class BulkDeletion {
       const { digest } = planned.record;
       if ((await this.#image.manifest(digest)) === undefined) continue;
       const are = await this.#image.holders(digest);
-      const cause = await this.#findChange(plan, planned, are, doomed, outcome);
+      const cause = await this.#findChange(planned, are, doomed, outcome);
       if (cause !== undefined) {
         stays.push({ digest, ...cause });
         continue;
@@ -136,7 +134,7 @@ export class BulkDeletion {
       require.push({ type: 'holders', at: this.#at, digest, are });
       const { subject } = planned.record;
       // A referrer that follows its subject stays if the subject is pushed again in the meantime.
-      if (!planned.isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(plan, subject, outcome)) {
+      if (!planned.isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(outcome, subject)) {
         require.push({ type: 'manifest', at: this.#at, digest: subject, is: 'absent' });
       }
     }
@@ -145,18 +143,17 @@ export class BulkDeletion {
 
   /** Returns why a manifest of the plan stays. */
   async #findChange(
-    plan: DeletionPlan,
     { record, holders, isNamed }: PlannedManifest,
     { tags, namedBy }: ManifestHolders,
     doomed: ReadonlyMap<Digest, unknown>,
     outcome: Outcome,
   ): Promise<Omit<StayingManifest, 'digest'> | undefined> {
-    const tag = tags.find((one) => plan.tags.get(one) !== record.digest);
+    const tag = tags.find((one) => outcome.plan.tags.get(one) !== record.digest);
     if (tag !== undefined) return { because: 'tag', by: tag };
     const index = namedBy.find((one) => !doomed.has(one));
     if (index !== undefined) return { because: 'index', by: index };
     const { subject } = record;
-    if (!isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(plan, subject, outcome)) {
+    if (!isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(outcome, subject)) {
       if ((await this.#image.manifest(subject)) !== undefined) return { because: 'subject', by: subject };
     }
     // A tag was moved away from it: the user who did that may want to move it back.
@@ -253,7 +250,7 @@ export class BulkDeletion {
 }
 
 /** Returns whether a later write deletes the manifest. */
-function isStillToGo(plan: DeletionPlan, digest: Digest, { manifests, stays, refused }: Outcome): boolean {
+function isStillToGo({ plan, manifests, stays, refused }: Outcome, digest: Digest): boolean {
   if (!plan.going.has(digest) || manifests.has(digest)) return false;
   return ![...stays, ...refused].some((one) => one.digest === digest);
 }
