@@ -254,6 +254,12 @@ describe('architecture: packages', () => {
     expect(strays).toEqual([]);
   });
 
+  it('docs/architecture.md lists the packages', () => {
+    const [, section = ''] = readFileSync(path.join(root, 'docs/architecture.md'), 'utf8').split('\n## Packages\n');
+    const listed = [...section.matchAll(/^\| `([^`]+)` /gm)].map(([, name = '']) => name);
+    expect(listed.toSorted()).toEqual(Object.keys(homes).toSorted());
+  });
+
   const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Manifest;
 
   it('every dependency is used, and every used package is a dependency', () => {
