@@ -35,7 +35,7 @@ export function buildOpenApi(tables) {
       description: [
         'The registry under `/v2` implements the OCI distribution specification. Clients require it at the root of the host.',
         'The management API under `/api/v1` is relative to where the host mounts it. `{name}` and `{image}` match several path',
-        'segments: send their slashes unencoded. HEAD is answered like GET, without a body. `x-access` is the access that the caller needs, see docs/security.md.',
+        'segments: send the slashes of `{name}` unencoded; those of `{image}` may be encoded. HEAD is answered like GET, without a body. `x-access` is the access that the caller needs, see docs/security.md.',
       ].join(' '),
       license: { name: 'MIT', identifier: 'MIT' },
     },

@@ -244,7 +244,8 @@ function parseParams({ head, wide, tail }: Route<unknown>, segments: readonly st
   if (wide !== undefined) {
     const parts = segments.slice(head.length, segments.length - tail.length);
     // The table was compiled: each placeholder has a parser.
-    params[wide] = parsers[wide as keyof Placeholders](parts.some(isEncoded) ? decodeAll(parts) : parts.join('/'));
+    const text = parts.some(isEncoded) ? decodeAll(parts, wide) : parts.join('/');
+    params[wide] = parsers[wide as keyof Placeholders](text);
   }
   addParams(params, head, segments, 0);
   addParams(params, tail, segments, segments.length - tail.length);
@@ -265,10 +266,14 @@ function addParams(
   }
 }
 
-/** @throws RegistryError NAME_INVALID for an encoded slash, which would join two segments into one. */
-function decodeAll(parts: readonly string[]): string {
+/**
+ * Decodes a name of several segments. Clients that were generated from the OpenAPI document encode the slashes of an image.
+ * @throws RegistryError NAME_INVALID for an encoded slash in a name on the wire, which proxies and upstreams could read
+ * differently.
+ */
+function decodeAll(parts: readonly string[], placeholder: string): string {
   const decoded = parts.map(decode);
-  if (decoded.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
+  if (placeholder !== 'image' && decoded.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
   return decoded.join('/');
 }
 

@@ -133,6 +133,7 @@ describe('RouteTable over /api/v1', () => {
       'image.tags',
       { repository: 'a', image: 'x/images/y/tags' },
     ],
+    ['GET', '/api/v1/repositories/a/images/x%2Fy%2ftags/tags', 'image.tags', { repository: 'a', image: 'x/y/tags' }],
     ['GET', '/api/v1/accounts', 'account.list', {}],
     ['PUT', '/api/v1/access/people/auth0%7C%C3%A4%2Fb', 'person.replace', { person: 'auth0|ä/b' }],
     ['GET', '/api/v1/accounts/tokens', 'account.get', { account: 'tokens' }],
@@ -155,6 +156,9 @@ describe('RouteTable over /api/v1', () => {
     ['/api/v1/repositories/a%2Fb', 'NAME_INVALID'],
     ['/api/v1/repositories/..', 'NAME_INVALID'],
     ['/api/v1/repositories/%00', 'NAME_INVALID'],
+    ['/api/v1/repositories/a/images/x%2F..%2Fy/tags', 'NAME_INVALID'],
+    ['/api/v1/repositories/a/images/%2Fx/tags', 'NAME_INVALID'],
+    ['/api/v1/repositories/a/images/x%252Fy/tags', 'NAME_INVALID'],
   ])('refuses %s with %s', (path, code) => {
     expect(refusalOf(() => managementRoutes.match('GET', path))).toMatchObject({ code, status: 400 });
   });
