@@ -4,6 +4,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import type { SpaceStatus } from '../../ports/bytes.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { formatSize } from '../../protocol/format-bytes.js';
 import { removeFile, syncFolder } from './system/files.js';
 
 const fillRandomly = promisify<Buffer, Buffer>(randomFill);
@@ -185,10 +186,10 @@ export class DiskReserve {
   #full(bytes: number): RegistryError {
     const freeBytes = this.#free?.bytes ?? 0;
     const neededBytes = this.#neededBytes(bytes);
-    const what = this.#free?.inodesSuffice === false ? 'no inodes are free' : `${freeBytes} bytes are free`;
+    const what = this.#free?.inodesSuffice === false ? 'no inodes are free' : `${formatSize(freeBytes)} are free`;
     return new RegistryError('UNAVAILABLE', {
       status: 507,
-      message: `the disk is full: ${what} and ${neededBytes} bytes are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
+      message: `the disk is full: ${what} and ${formatSize(neededBytes)} are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
       detail: { freeBytes, neededBytes },
     });
   }

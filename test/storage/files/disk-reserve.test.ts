@@ -121,7 +121,8 @@ describe('ensureRoom', () => {
     await reserve.ensureRoom(4 * mebibyte);
     await expect(reserve.ensureRoom(4 * mebibyte + 1)).rejects.toMatchObject({
       ...full,
-      message: `the disk is full: ${freeBytes} bytes are free and ${freeBytes + 1} bytes are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
+      message:
+        'the disk is full: 5 MiB are free and 5.00 MiB are needed; enlarge the disk, or delete images and collect garbage after the grace period',
       detail: { freeBytes, neededBytes: freeBytes + 1 },
     });
   });
