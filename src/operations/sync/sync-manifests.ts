@@ -72,7 +72,11 @@ export class ManifestCopier {
 
   async #copyChildren(index: ManifestContent, copied: Set<Digest>, depth: number): Promise<void> {
     if (depth >= maxDepth) throw new SyncProblemError(`the index ${index.digest} is nested too deeply`);
-    for (const { digest, mediaType } of chooseChildren(index, this.#parts.config.platforms)) {
+    const { platforms } = this.#parts.config;
+    const chosen = chooseChildren(index, platforms);
+    // Nobody could pull the tag. A nested index may be for another platform.
+    if (depth === 0 && chosen.length === 0) refuseOtherPlatforms(index, platforms);
+    for (const { digest, mediaType } of chosen) {
       const known = parseKnownDigest(digest);
       if (known === undefined) continue;
       // BuildKit's caches are indexes of blobs.
@@ -153,6 +157,14 @@ function chooseChildren(
   return children.filter(
     (child) => chosen.has(child.digest) || chosen.has(child.annotations?.[subjectAnnotation] ?? ''),
   );
+}
+
+/** @throws SyncProblemError unless the index is empty. */
+function refuseOtherPlatforms({ bytes, digest }: ManifestContent, wanted: readonly string[] = []): void {
+  const found = parseIndex(bytes, digest).flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : []));
+  if (found.length === 0) return;
+  const shown = [...new Set(found)].slice(0, 10).join(', ');
+  throw new SyncProblemError(`the index has none of the platforms ${wanted.join(', ')}: it has ${shown}`);
 }
 
 function cosignTags(digest: Digest): readonly Tag[] {

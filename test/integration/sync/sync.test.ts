@@ -98,6 +98,18 @@ describe('a sync', () => {
     expect([await status(amd64?.digest), await status(s390x?.digest)]).toEqual([200, 404]);
   });
 
+  it('reports an index that has none of the wanted platforms, instead of a tag that nobody can pull', async () => {
+    const { fault, define, run, tagsOf } = await startSync(cleanups);
+    const { type, bytes } = fault.images.addImage('app', 'amd64', [700]).manifest;
+    const child = { ...describeBytes(type, bytes), platform: { os: 'linux', architecture: 'amd64' } };
+    fault.images.addManifest('app', manifestOf(types.ociIndex, { manifests: [child] }), 'v1');
+    fault.images.addManifest('app', manifestOf(types.ociIndex, { manifests: [] }), 'v0');
+    await define({ images: ['app'], tags: ['v*'], platforms: ['linux/amd46', 'linux/arm64'] });
+    const error = 'the index has none of the platforms linux/amd46, linux/arm64: it has linux/amd64';
+    expect((await run()).report).toMatchObject({ copied_tags: 1, problems: [{ image: 'app', tag: 'v1', error }] });
+    expect(await tagsOf('app')).toEqual(['v0']);
+  });
+
   it('copies referrers and the tags of cosign when asked', async () => {
     const { fault, define, run, client, tagsOf } = await startSync(cleanups);
     const { manifest } = fault.images.addImage('app', 'v1');
