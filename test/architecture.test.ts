@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import satisfies from 'semver/functions/satisfies.js';
 import { describe, expect, it } from 'vitest';
 
 const root = path.join(import.meta.dirname, '..');
@@ -11,6 +12,7 @@ interface SourceFile {
 }
 
 interface Manifest {
+  readonly engines: { readonly node: string };
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
@@ -280,6 +282,16 @@ describe('architecture: packages', () => {
   it('every version is pinned exactly', () => {
     const versions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
     expect(versions.filter(([, version]) => !/^(?:npm:[^@]+@)?\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  });
+
+  it('every installed package supports the oldest Node.js that the registry supports', () => {
+    const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
+      readonly packages: Readonly<Record<string, { readonly engines?: { readonly node?: string } }>>;
+    };
+    const oldest = /^>=(\d+\.\d+)$/.exec(manifest.engines.node)?.[1];
+    const ranges = Object.entries(lock.packages).map(([name, { engines }]) => ({ name, range: engines?.node ?? '*' }));
+    expect(ranges.length).toBeGreaterThan(100);
+    expect(ranges.filter(({ range }) => !satisfies(`${oldest}.0`, range))).toEqual([]);
   });
 });
 
