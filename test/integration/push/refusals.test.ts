@@ -208,7 +208,7 @@ describe('a request for something missing or invalid', () => {
     ['POST', `${image}/blobs/uploads/${session}`, 'GET, HEAD, PATCH, PUT, DELETE'],
     ['PUT', `${image}/blobs/uploads/`, 'POST'],
     ['GET', `${image}/blobs/uploads`, 'POST'],
-    ['DELETE', '/v2/_catalog', 'GET'],
+    ['DELETE', '/v2/_catalog', 'GET, HEAD'],
   ] as const)('gets 405 and the allowed methods for %s %s', async (method, path, allow) => {
     const answer = await client.send(method, path);
     expectRefusal(answer, 405, 'UNSUPPORTED');
