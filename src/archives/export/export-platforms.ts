@@ -1,6 +1,7 @@
 import type { ManifestContent } from '../../ports/metadata/images.js';
 import {
   formatPlatform,
+  isSamePlatform,
   matchesPlatform,
   parseIndex,
   readImageParts,
@@ -33,8 +34,7 @@ export async function choosePlatform(
   const platforms = new Set<string>();
   const walk = walkManifests(source, top, (children) => {
     for (const child of children) for (const own of platformOf(child)) platforms.add(own);
-    const child = children.find((entry) => isFor(entry, platform));
-    return child === undefined ? [] : [child];
+    return entriesFor(children, platform).slice(0, 1);
   });
   for await (const manifest of walk) if (!isIndexType(manifest.mediaType)) return manifest;
   throw new RegistryError('MANIFEST_UNKNOWN', {
@@ -71,8 +71,11 @@ async function* walkManifests(
   }
 }
 
-function isFor(entry: ArchiveDescriptor, platform: string): boolean {
-  return platformOf(entry).some((own) => matchesPlatform(own, platform));
+/** Returns the entries for a platform, first those that engines choose: not every machine runs `linux/amd64/v3`. */
+function entriesFor(children: readonly ArchiveDescriptor[], platform: string): readonly ArchiveDescriptor[] {
+  const isFor = (matches: typeof matchesPlatform) => (entry: ArchiveDescriptor) =>
+    platformOf(entry).some((own) => matches(own, platform));
+  return [...children.filter(isFor(isSamePlatform)), ...children.filter(isFor(matchesPlatform))];
 }
 
 function platformOf({ platform, digest }: ArchiveDescriptor): readonly string[] {
@@ -93,8 +96,7 @@ export async function chooseLoadable(source: ExportSource, top: ManifestContent)
     const images = children.filter(
       ({ mediaType, platform }) => manifestTypes.includes(mediaType) && platform?.os !== 'unknown',
     );
-    const usual = images.filter((entry) => isFor(entry, defaultPlatform));
-    return [...usual, ...images];
+    return [...entriesFor(images, defaultPlatform), ...images];
   });
   for await (const manifest of walk) {
     const parts = readImageParts(manifest);

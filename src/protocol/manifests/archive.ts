@@ -165,7 +165,11 @@ const defaultVariants: Readonly<Record<string, string>> = { arm64: 'v8', arm: 'v
  * `linux/arm64`: tools write either for the same platform.
  */
 export function matchesPlatform(platform: string, wanted: string): boolean {
-  if (platform === wanted || platform.startsWith(`${wanted}/`)) return true;
+  return isSamePlatform(platform, wanted) || platform.startsWith(`${wanted}/`);
+}
+
+/** Returns whether a platform is the wanted one to engines: `linux/arm` is `linux/arm/v7` to them, and no other variant. */
+export function isSamePlatform(platform: string, wanted: string): boolean {
   return withVariant(platform) === withVariant(wanted);
 }
 

@@ -192,6 +192,34 @@ describe('an export of several platforms', () => {
   });
 });
 
+describe('an export of an index with several variants of a platform', () => {
+  const names = ['amd64/v3', 'amd64', 'arm/v5', 'arm/v7', 'arm64/v9'] as const;
+  const built = new Map(names.map((name) => [name, buildImage(name)]));
+  const index = indexManifest(
+    [...built].map(([name, image]) => {
+      const [architecture, variant] = name.split('/');
+      return { ...describeManifest(image.manifest), platform: { os: 'linux', architecture, variant } };
+    }),
+  );
+  beforeAll(async () => {
+    for (const image of built.values()) await push('local/variants', image.manifest.digest, image);
+    await pushManifest(client, 'local/variants', '1', index);
+  });
+
+  it.each([
+    ['', 'amd64'],
+    ['linux/amd64', 'amd64'],
+    ['linux/amd64/v3', 'amd64/v3'],
+    ['linux/arm', 'arm/v7'],
+    ['linux/arm/v5', 'arm/v5'],
+    ['linux/arm64', 'arm64/v9'],
+  ] as const)('loads the one that engines choose for the platform "%s"', async (platform, name) => {
+    const query = platform === '' ? 'name=variants:1' : `name=variants:1&platform=${platform}`;
+    const files = await unpack((await ask(query)).body);
+    expect(json(files, 'manifest.json')).toMatchObject([{ Config: blobFile(built.get(name)?.config ?? Buffer.of()) }]);
+  });
+});
+
 describe('an export of what docker cannot load', () => {
   const config = Buffer.from('{}');
   const foreign = describeBytes(types.foreignLayer, Buffer.from('elsewhere'));
