@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Provenance } from '../ports/metadata/images.js';
 import type { ReportRefusal, Runtime } from '../ports/runtime.js';
-import { isResponseClosed } from './clients/http2.js';
+import { breakOff, isResponseClosed } from './clients/http2.js';
 import { shownUrl } from './clients/shown-url.js';
 import type { Arrival, CoreSource, RequestFacts } from './core.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
@@ -85,7 +85,7 @@ function answerBy(
   const fail = (cause: unknown): Outcome => {
     if (isBlobBody(body) && !res.headersSent && !isResponseClosed(res)) throw cause;
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'sending a response failed');
-    res.destroy();
+    breakOff(res);
     return outcome;
   };
   try {

@@ -6,7 +6,7 @@ import type { Provenance } from '../ports/metadata/images.js';
 import type { PulledManifest } from '../ports/operations/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
-import { asHttp2, inSmallPieces, isResponseClosed } from './clients/http2.js';
+import { asHttp2, breakOff, endWith, inSmallPieces, isResponseClosed } from './clients/http2.js';
 import { describeProvenance } from './provenance.js';
 
 /** The response of a handler, as plain data. Only `send` writes to the response object. */
@@ -93,12 +93,7 @@ export function send(
   // The reverse proxy applies the range itself, and only to a 200.
   res.writeHead(blob?.offload === undefined ? status : 200, all);
   if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
-  else if (asHttp2(req) === undefined || body === undefined) res.end(body);
-  else {
-    // A failed write closes the response.
-    const sink = inSmallPieces(res).on('error', () => undefined);
-    sink.end(body, () => res.end());
-  }
+  else endWith(req, res, body);
   return undefined;
 }
 
@@ -135,7 +130,7 @@ async function sendContent(
       throw cause;
     }
     if (!hasClientLeft(res)) onFailure(cause);
-    res.destroy();
+    breakOff(res);
   }
 }
 

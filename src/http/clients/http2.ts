@@ -63,6 +63,17 @@ export function inSmallPieces(res: ServerResponse): Writable {
   return sink;
 }
 
+/** Ends a response with its body; over HTTP/2 in small pieces. */
+export function endWith(req: IncomingMessage, res: ServerResponse, body: string | Buffer | undefined): void {
+  if (body === undefined || asHttp2(req) === undefined) {
+    res.end(body);
+    return;
+  }
+  // A failed write closes the response.
+  const sink = inSmallPieces(res).on('error', () => undefined);
+  sink.end(body, () => res.end());
+}
+
 /** Returns whether the client of HTTP/2 reset the request. */
 export function isReset(req: IncomingMessage): boolean {
   return asHttp2(req)?.stream.aborted === true;
@@ -72,6 +83,15 @@ export function isReset(req: IncomingMessage): boolean {
 export function isResponseClosed(res: ServerResponse | Http2ServerResponse): boolean {
   if ('destroyed' in res && res.destroyed) return true;
   return 'stream' in res && (res.stream.destroyed || res.stream.aborted);
+}
+
+/**
+ * Closes a response in the middle of its body. Over HTTP/2, a stream that is destroyed without an error ends like a complete
+ * one; with an error, the client gets RST_STREAM.
+ */
+export function breakOff(res: ServerResponse | Http2ServerResponse): void {
+  if ('stream' in res) res.destroy(new Error('the response was broken off'));
+  else res.destroy();
 }
 
 /** Receives no more of a request that is answered. The other requests of the connection go on. */

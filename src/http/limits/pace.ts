@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { announcesBody } from '../bodies/body.js';
-import { isResponseClosed } from '../clients/http2.js';
+import { breakOff, isResponseClosed } from '../clients/http2.js';
 
 /** Minimum rate at which a client must send or receive. */
 export interface PaceLimits {
@@ -60,7 +60,7 @@ export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow
   });
   const stop = watch(sample, limits, () => {
     onSlow();
-    res.destroy();
+    breakOff(res);
   });
   res.once('close', stop);
 }

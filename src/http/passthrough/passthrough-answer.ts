@@ -8,6 +8,7 @@ import { reasonOf } from '../../protocol/upstream/verdict.js';
 import type { Stop } from '../../util/outgoing/stop.js';
 import type { Answer } from '../../util/outgoing/transport.js';
 import { commonHeaders, safeContentType, type AnswerContext } from '../answer-headers.js';
+import { breakOff, endWith } from '../clients/http2.js';
 import { shownUrl } from '../clients/shown-url.js';
 import { errorReply, send, type Reply } from '../reply.js';
 import { takeArrived } from '../../util/outgoing/answer-body.js';
@@ -68,7 +69,7 @@ export function respond(passage: Passage, answer: Answer): PassthroughOutcome | 
   // Most answers are manifests that arrive together with their head: they go out in one write with ours.
   const bytes = takeArrived(body);
   if (bytes === undefined) return passBodyOn(passage, answer);
-  res.end(bytes);
+  endWith(req, res, bytes);
   context.onStarted();
   return { status };
 }
@@ -93,18 +94,18 @@ async function redirect(passage: Passage, status: number, location: string): Pro
 }
 
 async function passManifestOn(passage: Passage, answer: Answer): Promise<PassthroughOutcome> {
-  const { res, forward, context } = passage;
+  const { req, res, forward, context } = passage;
   const manifest = await readManifest(answer, forward, context.contentTypes);
   writeHead(passage, answer, manifest);
-  res.end(manifest.bytes);
+  endWith(req, res, manifest.bytes);
   context.onStarted();
   return { status: answer.status };
 }
 
 async function passBodyOn(passage: Passage, { body, status }: Answer): Promise<PassthroughOutcome> {
-  const { res, forward, context } = passage;
+  const { forward, context } = passage;
   try {
-    const relayed = relay(body, res, forward.outgoing.responseTimeoutMs);
+    const relayed = relay(body, passage, forward.outgoing.responseTimeoutMs);
     context.onStarted();
     await relayed;
   } catch (error) {
@@ -145,7 +146,7 @@ export async function refuse(passage: Passage, thrown: unknown): Promise<Passthr
   if (error.status >= 500)
     log.warn({ err: error, id, method: req.method, url: shownUrl(req.url ?? '') }, error.message);
   // Bytes that were written cannot be taken back. Nothing is written before the answer is known to be good.
-  if (res.headersSent) res.destroy();
+  if (res.headersSent) breakOff(res);
   else await sendReply(passage, errorReply(error));
   return { status: error.status, errorCode: error.code };
 }

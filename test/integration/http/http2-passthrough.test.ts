@@ -1,7 +1,7 @@
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RegistryOptions } from '../../../src/index.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { Http2Client } from '../../support/clients/http2.js';
@@ -15,13 +15,14 @@ afterEach(async () => {
 });
 
 /** Mounts a pass-through repository in an HTTP/2 server. */
-async function start(upstream: RequestListener, options: Partial<RegistryOptions> = {}) {
+async function start(
+  upstream: RequestListener,
+  { cache = false, ...options }: Partial<RegistryOptions> & { readonly cache?: boolean } = {},
+) {
   const folder = await makeScratchFolder();
   const source = await listen(upstream);
   const logger = recordingLogger();
-  const repositories: RegistryOptions['repositories'] = [
-    { name: 'hub', type: 'remote', cache: false, url: source.url },
-  ];
+  const repositories: RegistryOptions['repositories'] = [{ name: 'hub', type: 'remote', cache, url: source.url }];
   const registry = createRegistry({ storage: folder, access: 'open', repositories, logger, ...options });
   const events: string[] = [];
   registry.events.on('request', ({ op, status }) => events.push(`${op} ${status}`));
@@ -83,4 +84,34 @@ it('a request of HTTP/2 that is reset while its user is looked up does not wait 
   client.startAndReset(blobPath(Buffer.from('x')));
   await expect.poll(() => events).toEqual(['blob.get 499']);
   expect(asked).toBe(0);
+});
+
+it.each([60_000, 300_000])(
+  'slow downloads of %i bytes through a pass-through repository let a connection of HTTP/2 send further requests',
+  async (size) => {
+    const { client } = await start((_req, res) => {
+      res.writeHead(200, { 'Content-Length': size }).end(Buffer.alloc(size));
+    });
+    const path = blobPath(Buffer.from('x'));
+    for (let i = 0; i < 250; i++) expect((await client.stallDownload(path)).status).toBe(200);
+    expect((await client.send('GET', '/v2/')).status).toBe(200);
+  },
+);
+
+describe('a download over HTTP/2 is reset, so that it does not look complete, if the upstream', () => {
+  const path = blobPath(Buffer.from('x'));
+
+  it.each([1000, 300_000])('of a pass-through repository breaks off in the middle of %i bytes', async (size) => {
+    const { client } = await start((_req, res) => {
+      res.writeHead(200, { 'Content-Length': size }).write(Buffer.alloc(size / 2), () => res.destroy());
+    });
+    const broken = client.send('GET', path).then(({ status }) => status);
+    await expect(broken).rejects.toThrow('Stream closed');
+  });
+
+  it('of a cache sends other bytes than those of the digest', async () => {
+    const { client } = await start((_req, res) => void res.end(Buffer.alloc(300_000)), { cache: true });
+    const broken = client.send('GET', path).then(({ status }) => status);
+    await expect(broken).rejects.toThrow('Stream closed');
+  });
 });
