@@ -7,6 +7,7 @@ import type {
   MetadataWriter,
   RepositoryRecords,
 } from '../../ports/metadata/metadata.js';
+import type { DamageRecords } from '../../ports/operations/backup.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -44,6 +45,7 @@ export interface CacheParts {
     CacheRecords &
     Pick<GarbageRecords, 'isCandidate'>;
   readonly recent: RecentContent;
+  readonly damage: DamageRecords;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly fills: CacheFills;

@@ -101,8 +101,8 @@ export class CacheRepository implements Repository {
   async getBlob(caller: Caller, image: string, digest: Digest): Promise<SizedBlob | undefined> {
     const held = await this.#heldSize(image, digest);
     if (held !== undefined) {
-      const { recent, blobs } = this.#context.parts;
-      const content = (range?: ByteRange): Promise<BlobContent | undefined> => recent.open(blobs, digest, range);
+      const { parts } = this.#context;
+      const content = (range?: ByteRange): Promise<BlobContent | undefined> => parts.recent.open(parts, digest, range);
       return { ...this.#blobAnswer(image, held, 'hit'), content };
     }
     if (this.#context.negatives.has(image, digest)) return undefined;

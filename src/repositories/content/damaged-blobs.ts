@@ -3,8 +3,10 @@ import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { Documents } from '../../ports/metadata/documents.js';
 import type { MetadataStore, MetadataWriter } from '../../ports/metadata/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { Digest } from '../../protocol/digest.js';
+import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { overlay } from '../../util/overlay.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
+import { readBytes } from '../../util/streams/streams.js';
 import { system } from '../../util/system-actor.js';
 
 export interface DamageParts {
@@ -12,6 +14,13 @@ export interface DamageParts {
   readonly runtime: Runtime;
   /** Called before damage is recorded, so that caches by digest forget the bytes. */
   readonly onDamaged: (digest: Digest) => void;
+}
+
+/** What a reader of small content needs when it finds damage. */
+export interface ReadParts {
+  readonly blobs: Pick<BlobStore, 'read'>;
+  readonly damage: DamageRecords;
+  readonly digestLocks: KeyedMutex;
 }
 
 /** The maximum number of uses that a record lists. All records are kept in memory. */
@@ -71,6 +80,15 @@ export class DamagedBlobs implements DamageRecords {
     // Only this class stores documents of this kind.
     return this.#parts.metadata.document('damage', digest) as Promise<DamageRecord | undefined>;
   }
+}
+
+/** Records that small content has the wrong digest, unless a push has just replaced the bytes: then the next request gets them. */
+export function confirmDamage({ blobs, damage, digestLocks }: ReadParts, digest: Digest): Promise<void> {
+  return digestLocks.run(digest, async () => {
+    const content = await blobs.read(digest);
+    if (content === undefined) return;
+    if (digestOf(await readBytes(content), algorithmOf(digest)) !== digest) await damage.mark(digest, 'digest');
+  });
 }
 
 /**

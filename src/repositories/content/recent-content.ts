@@ -1,9 +1,11 @@
 import type { Writable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
-import type { BlobContent, BlobStore, ByteRange } from '../../ports/bytes.js';
+import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
 import { writeBytes } from '../../util/streams/sink-writer.js';
 import { readBytes } from '../../util/streams/streams.js';
+import { confirmDamage, type ReadParts } from './damaged-blobs.js';
 
 /** Larger blobs are not kept. Up to this size, opening and closing the file costs more than sending the bytes. */
 const maxBlobBytes = 64 * 1024;
@@ -45,23 +47,29 @@ export class RecentContent {
     return bytes;
   }
 
-  /** Returns a blob or a range of it. Once a small blob is sent, it is kept. */
-  async open(blobs: Pick<BlobStore, 'read'>, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
-    const content = await blobs.read(digest, range);
+  /**
+   * Returns a blob or a range of it. Once a small blob is sent, it is kept. Sending it throws a RegistryError UNAVAILABLE if it is
+   * damaged, and records that: the next request finds it absent.
+   */
+  async open(parts: ReadParts, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    const content = await parts.blobs.read(digest, range);
     if (content === undefined || content.size > maxBlobBytes || this.#bytes === undefined) return content;
     const { size, path } = content;
     const part = (bytes: Buffer): Buffer => (range === undefined ? bytes : bytes.subarray(range.start, range.end + 1));
     const kept = this.get(digest);
     if (kept !== undefined) return { size, path, bytes: part(kept), writeTo: (sink) => writeBytes(sink, part(kept)) };
-    const readWhole = async (): Promise<Buffer | undefined> => {
-      const whole = range === undefined ? content : await blobs.read(digest);
-      return whole?.size === size ? this.read(digest, whole) : undefined;
-    };
     const writeTo = async (sink: Writable): Promise<void> => {
-      const bytes = await readWhole();
-      // The client verifies the digest, and reports the damage best.
-      if (bytes === undefined) return content.writeTo(sink);
-      return writeBytes(sink, part(bytes));
+      const whole = range === undefined ? content : await parts.blobs.read(digest);
+      // The file has changed: the content fails with the reason.
+      if (whole?.size !== size) return content.writeTo(sink);
+      const bytes = await this.read(digest, whole);
+      if (bytes !== undefined) return writeBytes(sink, part(bytes));
+      await confirmDamage(parts, digest);
+      throw new RegistryError('UNAVAILABLE', {
+        message: 'the stored bytes of this blob are damaged',
+        detail: { digest },
+        headers: { 'Retry-After': '1' },
+      });
     };
     return { size, path, writeTo };
   }

@@ -25,13 +25,13 @@ import type {
 import type { PageRequest } from '../../ports/pages.js';
 import type { RepositoryTrash } from '../../ports/metadata/trash.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import type { Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
-import { readBytes } from '../../util/streams/streams.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
 import { LocalTrash } from './local-trash.js';
 import { LocalWriter } from './local-writer.js';
+import { confirmDamage } from '../content/damaged-blobs.js';
 import { collectReferrers } from '../content/list-pages.js';
 
 /** A repository whose content this registry owns. */
@@ -88,7 +88,7 @@ export class LocalRepository implements Repository {
     if (link === undefined) return undefined;
     const { size } = link;
     const content = async (range?: ByteRange): Promise<BlobContent | undefined> => {
-      const found = await this.#parts.recent.open(this.#parts.blobs, digest, range);
+      const found = await this.#parts.recent.open(this.#parts, digest, range);
       return found?.size === size ? found : this.#reportDamage(at, digest, size, found?.size);
     };
     return { size, content };
@@ -151,19 +151,9 @@ export class LocalRepository implements Repository {
   async #readManifest(at: ImageKey, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
     const content = await this.#parts.blobs.read(digest);
     if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
-    return (await this.#parts.recent.read(digest, content)) ?? this.#confirmDamage(digest);
-  }
-
-  /** Records damage, unless a push has just replaced the bytes: then the next request gets them. */
-  #confirmDamage(digest: Digest): Promise<undefined> {
-    const { blobs, damage, digestLocks } = this.#parts;
-    return digestLocks.run(digest, async () => {
-      const content = await blobs.read(digest);
-      if (content === undefined) return undefined;
-      const isIntact = digestOf(await readBytes(content), algorithmOf(digest)) === digest;
-      if (!isIntact) await damage.mark(digest, 'digest');
-      return undefined;
-    });
+    const bytes = await this.#parts.recent.read(digest, content);
+    if (bytes === undefined) await confirmDamage(this.#parts, digest);
+    return bytes;
   }
 
   /** Logs damage and returns `undefined`: the client sees absent content and pushes it again, which repairs it. */

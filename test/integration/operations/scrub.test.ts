@@ -77,6 +77,21 @@ describe('the job scrub', () => {
     expect(await pullsCompletely(client, await pushSmallImage(client, 'local/a', 'v1'))).toBe(true);
   });
 
+  it('is not needed for a small blob: the first GET finds the damage, and the next ones get 404 until a push heals it', async () => {
+    const image = await pushSmallImage(client, 'local/a', 'v1');
+    await flipByte(blobFile(registry.folder, image.layer));
+    const url = `/v2/local/a/blobs/${digest(image.layer)}`;
+    const refused = await client.get(url);
+    expect([refused.status, refused.codes]).toEqual([503, ['UNAVAILABLE']]);
+    expect(refused.header('docker-content-digest')).toBe('');
+    expect([(await client.get(url)).status, (await client.head(url)).status]).toEqual([404, 404]);
+    const damaged = { digest: digest(image.layer), problem: 'digest' };
+    expect(await (await client.get('/api/v1/damage')).json()).toMatchObject({ blobs: [damaged] });
+    await pushBlob(client, 'local/a', image.layer);
+    expect(await pullsCompletely(client, image)).toBe(true);
+    expect(await (await client.get('/api/v1/damage')).json()).toEqual({ blobs: [] });
+  });
+
   it.each([
     ['a rate that is not a number', { bytes_per_second: 'fast' }, 400],
     ['a rate of 0', { bytes_per_second: 0 }, 400],

@@ -274,6 +274,23 @@ describe('cached content on disk', () => {
     expect(fault.count('/blobs/', 'GET')).toBe(2);
   });
 
+  it('is fetched again when a small blob has other bytes, which no client gets', async () => {
+    const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true });
+    const bytes = someBytes('configuration', 4000);
+    const key = fault.images.addBlob('team/app', bytes);
+    await client.get(`${images}/blobs/${key}`);
+    await until(async () => (await client.head(`${images}/blobs/${key}`)).header('x-cache') === 'hit');
+    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
+      name.endsWith(key.slice(7)),
+    );
+    await writeFile(file, Buffer.alloc(bytes.length, 'x'));
+    const refused = await client.get(`${images}/blobs/${key}`, { Range: 'bytes=0-9' });
+    expect([refused.status, refused.codes, refused.header('retry-after')]).toEqual([503, ['UNAVAILABLE'], '1']);
+    const answer = await client.get(`${images}/blobs/${key}`);
+    expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
+    expect(fault.count('/blobs/', 'GET')).toBe(2);
+  });
+
   it('is fetched again when a manifest is damaged', async () => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true, maxManifestCacheBytes: 0 });
     const { manifest } = fault.images.addImage('team/app', 'v1');

@@ -1,9 +1,11 @@
 import { Writable } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { BlobContent, ByteRange } from '../../../src/ports/bytes.js';
+import type { DamageRecords } from '../../../src/ports/operations/backup.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { RecentContent } from '../../../src/repositories/content/recent-content.js';
 import { createMemoryDisk, MemoryBlobStore } from '../../support/storage/memory-blob-store.js';
+import { KeyedMutex } from '../../../src/util/scheduling/concurrency.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
 
 const limit = 64 * 1024;
@@ -14,6 +16,16 @@ describe('RecentContent', () => {
   let disk: ReturnType<typeof createMemoryDisk>;
   let reads: (ByteRange | undefined)[];
   let recent: RecentContent;
+  let marked: unknown[];
+  const damage: DamageRecords = {
+    list: () => Promise.resolve([]),
+    isHidden: () => Promise.resolve(false),
+    mark: (damaged, problem) => {
+      marked.push([damaged, problem]);
+      return Promise.resolve({ digest: damaged, problem, uses: [], foundAt: 1 });
+    },
+    clear: () => Promise.resolve(false),
+  };
   const open = (of: Digest, range?: ByteRange): Promise<BlobContent | undefined> => {
     const store = new MemoryBlobStore(disk);
     const read = async (asked: Digest, part?: ByteRange): Promise<BlobContent | undefined> => {
@@ -24,7 +36,7 @@ describe('RecentContent', () => {
       };
       return content && { size: content.size, path: '/a/file', writeTo };
     };
-    return recent.open({ read }, of, range);
+    return recent.open({ blobs: { read }, damage, digestLocks: new KeyedMutex() }, of, range);
   };
   const sent = async (of: Digest, range?: ByteRange): Promise<string | undefined> => {
     const content = await open(of, range);
@@ -38,6 +50,7 @@ describe('RecentContent', () => {
   beforeEach(() => {
     disk = createMemoryDisk();
     reads = [];
+    marked = [];
     recent = new RecentContent(1024 * 1024);
     store(bytes);
   });
@@ -81,15 +94,17 @@ describe('RecentContent', () => {
     expect(reads).toHaveLength(2);
   });
 
-  it('sends damaged bytes as the store has them, and keeps none', async () => {
-    const damaged = Buffer.from('the CONFIGURATION of an image');
-    disk.blobs.set(digest, { bytes: damaged, modifiedAt: 1 });
-    expect(await sent(digest)).toBe(damaged.toString());
-    expect(await sent(digest, { start: 4, end: 16 })).toBe('CONFIGURATION');
-    expect(recent.has(digest)).toBe(false);
-    store(bytes);
-    expect(await sent(digest)).toBe(bytes.toString());
-  });
+  it.each([undefined, { start: 4, end: 16 }])(
+    'refuses to send damaged bytes, and records them (range %j)',
+    async (range) => {
+      disk.blobs.set(digest, { bytes: Buffer.from('the CONFIGURATION of an image'), modifiedAt: 1 });
+      await expect(sent(digest, range)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+      expect(marked).toEqual([[digest, 'digest']]);
+      expect(recent.has(digest)).toBe(false);
+      store(bytes);
+      expect(await sent(digest)).toBe(bytes.toString());
+    },
+  );
 
   it('sends nothing that the store no longer has', async () => {
     await sent(digest);
