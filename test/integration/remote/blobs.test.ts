@@ -251,15 +251,18 @@ describe('cached content on disk', () => {
     return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
   }
 
+  async function fileOf(folder: string, key: string): Promise<string> {
+    const [file = ''] = (await filesIn(path.join(folder, 'blobs'))).filter((name) => name.endsWith(key.slice(7)));
+    return file;
+  }
+
   it.each(['shorter', 'gone'])('is fetched again when a blob is %s', async (how) => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true });
     const bytes = someBytes('damaged', 40_000);
     const key = fault.images.addBlob('team/app', bytes);
     await client.get(`${images}/blobs/${key}`);
     await until(async () => (await client.head(`${images}/blobs/${key}`)).header('x-cache') === 'hit');
-    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
-      name.endsWith(key.slice(7)),
-    );
+    const file = await fileOf(server.folder, key);
     const { rm } = await import('node:fs/promises');
     if (how === 'gone') await rm(file);
     else await writeFile(file, (await readFile(file)).subarray(0, 1000));
@@ -280,9 +283,7 @@ describe('cached content on disk', () => {
     const key = fault.images.addBlob('team/app', bytes);
     await client.get(`${images}/blobs/${key}`);
     await until(async () => (await client.head(`${images}/blobs/${key}`)).header('x-cache') === 'hit');
-    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
-      name.endsWith(key.slice(7)),
-    );
+    const file = await fileOf(server.folder, key);
     await writeFile(file, Buffer.alloc(bytes.length, 'x'));
     const refused = await client.get(`${images}/blobs/${key}`, { Range: 'bytes=0-9' });
     expect([refused.status, refused.codes, refused.header('retry-after')]).toEqual([503, ['UNAVAILABLE'], '1']);
@@ -295,9 +296,7 @@ describe('cached content on disk', () => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true, maxManifestCacheBytes: 0 });
     const { manifest } = fault.images.addImage('team/app', 'v1');
     await client.get(`${images}/manifests/v1`);
-    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
-      name.endsWith(manifest.digest.slice(7)),
-    );
+    const file = await fileOf(server.folder, manifest.digest);
     await writeFile(file, Buffer.alloc(manifest.bytes.length, 'x'));
     const answer = await client.get(`${images}/manifests/v1`);
     expect([answer.status, answer.body.equals(manifest.bytes)]).toEqual([200, true]);

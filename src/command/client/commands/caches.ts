@@ -76,6 +76,7 @@ function addProbe(program: Command, io: CommandIo): void {
     async ({ client, output }, repository) => {
       const probe = await client.request('upstream.probe', { params: { repository } });
       output.document(probe, probeColumns);
+      // The OpenAPI document describes the answer.
       const { reason } = probe as { readonly reason: string | null };
       if (reason !== null) throw new CommandError(`the upstream of "${repository}" does not answer: ${reason}`);
     },
